@@ -1,0 +1,102 @@
+/**
+ * What every front door turns a request into, and what it gets back. Keys and values are bytes from the socket to
+ * the store and back.
+ */
+import type { RingcacheError } from "../errors.ts";
+
+export const Op = { get: 1, set: 2, delete: 3, has: 4 } as const;
+export type Op = (typeof Op)[keyof typeof Op];
+
+/** 64 KiB of UTF-8. */
+export const keySizeBytesMax = 64 * 1024;
+/** 16 MiB. */
+export const valueSizeBytesMax = 16 * 1024 * 1024;
+/** The last millisecond that a `Date` can name; an expiry beyond it is refused. */
+export const expiresAtMsMax = 8.64e15;
+
+export const noBytes: Buffer = Buffer.alloc(0);
+
+export interface Command {
+  readonly op: Op;
+  /** 1 to {@link keySizeBytesMax} bytes. */
+  readonly key: Buffer;
+  /** For `set`: 0 to {@link valueSizeBytesMax} bytes; else {@link noBytes}. */
+  readonly value: Buffer;
+  /** For `set`: milliseconds since 1970; 0 for never. */
+  readonly expiresAtMs: number;
+}
+
+export interface Reply {
+  /** For get, delete, has: whether the key was there. For set: true. */
+  readonly found: boolean;
+  /** For a get that found something; a view that is valid during the callback only. */
+  readonly value: Buffer;
+  /** For a get that found something: milliseconds since 1970; 0 for never. */
+  readonly expiresAtMs: number;
+  /** The id of the node that carried it out. */
+  readonly node: string;
+}
+
+/** Called exactly once, in the same turn when this node owns the key. */
+export type Done = (error: RingcacheError | undefined, reply: Reply | undefined) => void;
+
+/** What a front door needs of a node. {@link CacheNode} implements it. */
+export interface Door {
+  readonly nodeId: string;
+  /** Whether this node serves: it is a member of the table and isn't leaving. */
+  readonly ready: boolean;
+  /**
+   * Carries the command out where its key is owned. Errors: DEADLINE_EXCEEDED, OVERLOADED, CLOSED, LINK_LOST.
+   * `deadlineMs`: at most this long from now; absent: the node's request deadline.
+   */
+  execute(command: Command, done: Done, deadlineMs?: number): void;
+  owner(key: Buffer): OwnerReport;
+  stats(): StatsReport;
+  status(): StatusReport;
+}
+
+/** The body of `GET /owner`, but for the key. */
+export interface OwnerReport {
+  readonly partition: number;
+  /** Empty while no node owns it. */
+  readonly owner: string;
+  readonly is_local: boolean;
+  readonly this_node: string;
+}
+
+/** The body of `GET /stats`. */
+export interface StatsReport {
+  readonly node_id: string;
+  readonly entries: number;
+  readonly entries_with_ttl: number;
+  readonly partitions: readonly number[];
+  readonly partition_count: number;
+  readonly total_expired_by_ttl: number;
+  readonly total_cleaned_by_release: number;
+  readonly total_partitions_lost: number;
+  readonly ring: {
+    readonly num_partitions: number;
+    readonly num_nodes: number;
+    readonly owned_partitions: number;
+    readonly is_coordinator: boolean;
+    readonly is_rebalancing: boolean;
+    readonly partitions_by_node: Readonly<Record<string, number>>;
+  };
+}
+
+/** The body of `GET /status`, which `ringcache status` prints: the cluster as this node knows it. */
+export interface StatusReport {
+  readonly platform: string;
+  readonly epoch: number;
+  readonly coordinator: string;
+  readonly coordination: string;
+  readonly members: readonly {
+    readonly id: string;
+    readonly peer: string;
+    readonly http: string;
+    readonly leaving: boolean;
+    readonly partitions: number;
+  }[];
+  readonly unowned_partitions: number;
+  readonly moving_partitions: number;
+}

@@ -1,0 +1,42 @@
+/** Options of a node after validation; `src/cli/options.ts` holds the table of defaults, units and bounds. */
+export interface NodeConfig {
+  /** Unique in its platform: 1 to 64 letters, digits, `-`, `_` or `.`. */
+  readonly node: string;
+  /** Prefix of the buckets: 1 to 64 letters, digits, `-` or `_`. */
+  readonly platform: string;
+  /** 1 to 16384, fixed at the platform's creation. */
+  readonly partitions: number;
+  /** Where the peer port listens. */
+  readonly peerHost: string;
+  /** 0: any free port. */
+  readonly peerPort: number;
+  /** The host that other nodes reach this one at. */
+  readonly advertiseHost: string;
+  /** Where the HTTP door is reached, `host:port`; empty if there is none. Told to other nodes, not listened on here. */
+  readonly advertiseHttp: string;
+  /** Failure zone; empty if none is named. */
+  readonly zone: string;
+  /** How long an operation may wait before it fails. */
+  readonly requestDeadlineMs: number;
+  /** How often a node renews its member record. */
+  readonly heartbeatMs: number;
+  /** For how long a node may trust its last renewal; at least two heartbeats. */
+  readonly leaseMs: number;
+  /** How long a drain may take before the node leaves with what it still holds. */
+  readonly drainTimeoutMs: number;
+}
+
+export const defaultNodeConfig: NodeConfig = {
+  node: "node-1",
+  platform: "cache-platform",
+  partitions: 64,
+  peerHost: "0.0.0.0",
+  peerPort: 0,
+  advertiseHost: "127.0.0.1",
+  advertiseHttp: "",
+  zone: "",
+  requestDeadlineMs: 5_000,
+  heartbeatMs: 1_000,
+  leaseMs: 3_000,
+  drainTimeoutMs: 60_000,
+};
