@@ -23,6 +23,9 @@ export const errorTable = {
     status: 413,
     meaning: "The request body is larger than a key and a value of the largest size.",
   },
+  HTTP_INVALID: { status: 400, meaning: "The bytes on the connection aren't a valid HTTP request." },
+  HTTP_TIMEOUT: { status: 408, meaning: "The request wasn't complete in time." },
+  HEADERS_TOO_LARGE: { status: 431, meaning: "The request line and headers are larger than 256 KiB." },
   // What the cluster could not do just now.
   DEADLINE_EXCEEDED: {
     status: 503,

@@ -1,0 +1,145 @@
+/** Which request does what. A route turns a request into a command or a report and hands its reply back. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type Door, noBytes, Op, type Reply } from "../cache/command.ts";
+import { messageOf, RingcacheError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Runtime } from "../runtime.ts";
+import type { BodyReader } from "./body.ts";
+import { sendDeleteReply, sendError, sendGetReply, sendJson, sendNotAllowed, sendSetReply } from "./reply.ts";
+import { keyOfPlainTail, keyOfQuery, setCommandOf } from "./request.ts";
+
+export interface RouteContext {
+  readonly door: Door;
+  readonly log: Log;
+  readonly runtime: Runtime;
+  readonly bodies: BodyReader;
+  /** Answers a request whose body is still coming, and ends its connection. */
+  refuse(req: IncomingMessage, res: ServerResponse, error: RingcacheError): void;
+}
+
+interface Route {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** Throws RingcacheErrors. */
+  run(context: RouteContext, req: IncomingMessage, res: ServerResponse, query: string): void;
+}
+
+const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
+  ["/get", { method: "GET", run: ({ door }, _req, res, query) => get(door, res, keyOfQuery(query)) }],
+  ["/set", { method: "POST", run: (context, req, res) => set(context, req, res) }],
+  [
+    "/delete",
+    { method: "DELETE", run: ({ door }, _req, res, query) => remove(door, res, keyOfQuery(query)) },
+  ],
+  ["/owner", { method: "GET", run: ({ door }, _req, res, query) => owner(door, res, keyOfQuery(query)) }],
+  [
+    "/stats",
+    { method: "GET", run: ({ door }, _req, res) => sendJson(res, 200, JSON.stringify(door.stats())) },
+  ],
+  [
+    "/status",
+    { method: "GET", run: ({ door }, _req, res) => sendJson(res, 200, JSON.stringify(door.status())) },
+  ],
+  ["/health", { method: "GET", run: ({ door }, _req, res) => health(door, res) }],
+  ["/ready", { method: "GET", run: ({ door }, _req, res) => ready(door, res) }],
+]);
+
+const plainGet = "/get?key=";
+
+/** Answers the request, now or when the door does. Never throws. */
+export function handleRequest(context: RouteContext, req: IncomingMessage, res: ServerResponse): void {
+  try {
+    const url = req.url!;
+    // The shape of nearly every request: no table, no query to take apart.
+    if (url.startsWith(plainGet) && req.method === "GET") {
+      const key = keyOfPlainTail(url, plainGet.length);
+      if (key !== undefined) {
+        get(context.door, res, key);
+        return;
+      }
+    }
+    dispatch(context, req, res, withoutOrigin(url));
+  } catch (thrown) {
+    answerThrown(context, res, thrown);
+  }
+}
+
+function dispatch(context: RouteContext, req: IncomingMessage, res: ServerResponse, target: string): void {
+  const mark = target.indexOf("?");
+  const path = mark === -1 ? target : target.slice(0, mark);
+  const route = routes.get(path);
+  if (route === undefined) {
+    throw new RingcacheError("PATH_UNKNOWN", "There is nothing at this path.");
+  }
+  const { method } = route;
+  if (req.method !== method && !(req.method === "HEAD" && method === "GET")) {
+    const allow = method === "GET" ? "GET, HEAD" : method;
+    const error = new RingcacheError("METHOD_NOT_ALLOWED", `${path} takes ${allow} only.`);
+    sendNotAllowed(res, error, allow);
+    return;
+  }
+  route.run(context, req, res, mark === -1 ? "" : target.slice(mark + 1));
+}
+
+/** A proxy may send `GET http://host/path`; HTTP/1.1 wants that understood. */
+function withoutOrigin(url: string): string {
+  if (url.startsWith("/")) return url;
+  const origin = /^https?:\/\/[^/?]*/i.exec(url);
+  return origin === null ? url : url.slice(origin[0].length);
+}
+
+function answerThrown({ log }: RouteContext, res: ServerResponse, thrown: unknown): void {
+  if (thrown instanceof RingcacheError) {
+    sendError(res, thrown);
+    return;
+  }
+  log.error({ err: thrown }, `defect while answering an HTTP request: ${messageOf(thrown)}`);
+  if (res.headersSent) res.destroy();
+  else sendError(res, new RingcacheError("INTERNAL", "A defect of ringcache; its log says more."));
+}
+
+// A client that has disconnected meanwhile: Node drops what is written, so no reply needs to ask.
+
+function get(door: Door, res: ServerResponse, key: Buffer): void {
+  door.execute({ op: Op.get, key, value: noBytes, expiresAtMs: 0 }, (error, reply) => {
+    if (error === undefined) sendGetReply(res, reply as Reply);
+    else sendError(res, error, true);
+  });
+}
+
+function remove(door: Door, res: ServerResponse, key: Buffer): void {
+  door.execute({ op: Op.delete, key, value: noBytes, expiresAtMs: 0 }, (error, reply) => {
+    if (error === undefined) sendDeleteReply(res, reply as Reply);
+    else sendError(res, error, true);
+  });
+}
+
+function set(context: RouteContext, req: IncomingMessage, res: ServerResponse): void {
+  context.bodies.read(req, (refused, body) => {
+    if (refused !== undefined) {
+      context.refuse(req, res, refused);
+      return;
+    }
+    try {
+      context.door.execute(setCommandOf(body, context.runtime.wallMs()), (error, reply) => {
+        if (error === undefined) sendSetReply(res, reply as Reply);
+        else sendError(res, error, true);
+      });
+    } catch (thrown) {
+      answerThrown(context, res, thrown);
+    }
+  });
+}
+
+function owner(door: Door, res: ServerResponse, key: Buffer): void {
+  sendJson(res, 200, JSON.stringify({ key: key.toString("utf8"), ...door.owner(key) }));
+}
+
+function health(door: Door, res: ServerResponse): void {
+  sendJson(res, 200, JSON.stringify({ status: "ok", node: door.nodeId }));
+}
+
+function ready(door: Door, res: ServerResponse): void {
+  if (!door.ready)
+    throw new RingcacheError("NOT_READY", "This node isn't serving: it is starting or leaving.");
+  sendJson(res, 200, JSON.stringify({ ready: true, node: door.nodeId }));
+}

@@ -1,0 +1,154 @@
+/** A door with one `Map` behind it: everything a front door's test needs of a node, without a ring. */
+import {
+  type Command,
+  type Done,
+  type Door,
+  noBytes,
+  Op,
+  type OwnerReport,
+  type Reply,
+  type StatsReport,
+  type StatusReport,
+} from "../../src/cache/command.ts";
+import type { RingcacheError } from "../../src/errors.ts";
+import type { Runtime } from "../../src/runtime.ts";
+
+interface Stored {
+  readonly value: Buffer;
+  readonly expiresAtMs: number;
+}
+
+export class MapDoor implements Door {
+  readonly nodeId: string;
+  ready = true;
+  /** The next operations fail with this. */
+  failure: RingcacheError | undefined;
+  /** How many operations were carried out. */
+  executed = 0;
+  readonly #runtime: Runtime;
+  /** By the key's bytes as latin1: one character per byte, whatever they are. */
+  readonly #entries = new Map<string, Stored>();
+  #held: (() => void)[] | undefined;
+  #heldWaiters: (() => void)[] = [];
+  #expired = 0;
+
+  constructor(runtime: Runtime, nodeId = "node-1") {
+    this.#runtime = runtime;
+    this.nodeId = nodeId;
+  }
+
+  /** From now on operations wait for {@link release}, as they do during a handoff. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const run of held) run();
+  }
+
+  /** Resolves once `count` operations wait. */
+  async untilHeld(count: number): Promise<void> {
+    while ((this.#held?.length ?? 0) < count) {
+      await new Promise<void>((resolve) => this.#heldWaiters.push(resolve));
+    }
+  }
+
+  execute(command: Command, done: Done): void {
+    if (this.#held === undefined) {
+      this.#run(command, done);
+      return;
+    }
+    this.#held.push(() => this.#run(command, done));
+    const waiters = this.#heldWaiters;
+    this.#heldWaiters = [];
+    for (const resolve of waiters) resolve();
+  }
+
+  #run(command: Command, done: Done): void {
+    if (this.failure !== undefined) {
+      done(this.failure, undefined);
+      return;
+    }
+    this.executed++;
+    done(undefined, this.#apply(command));
+  }
+
+  #apply({ op, key, value, expiresAtMs }: Command): Reply {
+    const id = key.toString("latin1");
+    const stored = this.#live(id);
+    switch (op) {
+      case Op.set:
+        this.#entries.set(id, { value: Buffer.from(value), expiresAtMs });
+        return this.#reply(true, undefined);
+      case Op.delete:
+        this.#entries.delete(id);
+        return this.#reply(stored !== undefined, undefined);
+      case Op.get:
+        return this.#reply(stored !== undefined, stored);
+      case Op.has:
+        return this.#reply(stored !== undefined, undefined);
+    }
+  }
+
+  #live(id: string): Stored | undefined {
+    const stored = this.#entries.get(id);
+    if (stored === undefined || stored.expiresAtMs === 0) return stored;
+    if (stored.expiresAtMs > this.#runtime.wallMs()) return stored;
+    this.#entries.delete(id);
+    this.#expired++;
+    return undefined;
+  }
+
+  #reply(found: boolean, stored: Stored | undefined): Reply {
+    return {
+      found,
+      value: stored?.value ?? noBytes,
+      expiresAtMs: stored?.expiresAtMs ?? 0,
+      node: this.nodeId,
+    };
+  }
+
+  /** The milliseconds at which the key expires; 0 for never; undefined if it isn't there. */
+  expiresAtMs(key: string): number | undefined {
+    return this.#entries.get(Buffer.from(key).toString("latin1"))?.expiresAtMs;
+  }
+
+  owner(_key: Buffer): OwnerReport {
+    return { partition: 0, owner: this.nodeId, is_local: true, this_node: this.nodeId };
+  }
+
+  stats(): StatsReport {
+    return {
+      node_id: this.nodeId,
+      entries: this.#entries.size,
+      entries_with_ttl: [...this.#entries.values()].filter((stored) => stored.expiresAtMs !== 0).length,
+      partitions: [0],
+      partition_count: 1,
+      total_expired_by_ttl: this.#expired,
+      total_cleaned_by_release: 0,
+      total_partitions_lost: 0,
+      ring: {
+        num_partitions: 1,
+        num_nodes: 1,
+        owned_partitions: 1,
+        is_coordinator: true,
+        is_rebalancing: false,
+        partitions_by_node: { [this.nodeId]: 1 },
+      },
+    };
+  }
+
+  status(): StatusReport {
+    return {
+      platform: "map",
+      epoch: 1,
+      coordinator: this.nodeId,
+      coordination: "memory",
+      members: [{ id: this.nodeId, peer: "127.0.0.1:1", http: "", leaving: false, partitions: 1 }],
+      unowned_partitions: 0,
+      moving_partitions: 0,
+    };
+  }
+}
