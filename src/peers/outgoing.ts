@@ -1,0 +1,315 @@
+/** This node's calls to one peer: dials it, again when the connection is lost, and ends every call exactly once. */
+import { messageOf, type Outcome, RingcacheError } from "../errors.ts";
+import type { Timer } from "../runtime.ts";
+import type { LinkContext } from "./context.ts";
+import { Dial, type DialEnd, type DialOwner } from "./dial.ts";
+import { FrameType, type FrameWriter, payloadSizeBytesMax } from "./frames.ts";
+import type { CallHandler, PeerAddress } from "./messages.ts";
+import { type EndedCall, notWritten, PendingCalls } from "./pending.ts";
+
+/** Calls end within this time after their deadline. */
+const sweepMs = 10;
+const backoffMsMin = 50;
+const backoffMsMax = 1_000;
+
+/** A call made before the link is open. */
+interface QueuedCall {
+  readonly callId: number;
+  readonly kind: number;
+  readonly payload: Buffer;
+}
+
+export class OutgoingLink implements DialOwner {
+  readonly peer: PeerAddress;
+  readonly #context: LinkContext;
+  /** Called when nothing keeps this link: it isn't retained, and it isn't connected. */
+  readonly #idle: (link: OutgoingLink) => void;
+  #retained = false;
+  #closed = false;
+  #dial: Dial | undefined;
+  /** That of the open connection. */
+  #writer: FrameWriter | undefined;
+  #retry: Timer | undefined;
+  /** Attempts that failed in a row. */
+  #failures = 0;
+  #upAtMs = 0;
+  #pending: PendingCalls;
+  #queue: QueuedCall[] = [];
+  #queuedBytes = 0;
+  #sweepTimer: Timer | undefined;
+  #sweepAtMs = Number.POSITIVE_INFINITY;
+  readonly #sweepSoon: () => void;
+  /** The time at which this turn's batch was begun: the clock is read once per turn, not once per call. */
+  #turnMs = 0;
+  #bytesIn = 0;
+  #bytesOut = 0;
+
+  constructor(context: LinkContext, peer: PeerAddress, idle: (link: OutgoingLink) => void) {
+    this.#context = context;
+    this.peer = peer;
+    this.#idle = idle;
+    this.#pending = new PendingCalls(context.inFlightCallsMax);
+    // Replies that are ready to be read come before the judgement that they are late.
+    const sweep = (): void => this.#sweep();
+    this.#sweepSoon = () => context.runtime.soon(sweep);
+  }
+
+  get retained(): boolean {
+    return this.#retained;
+  }
+
+  get up(): boolean {
+    return this.#writer !== undefined;
+  }
+
+  get inFlight(): number {
+    return this.#pending.waiting;
+  }
+
+  get bytesIn(): number {
+    return this.#bytesIn + (this.#dial?.bytesIn ?? 0);
+  }
+
+  get bytesOut(): number {
+    return this.#bytesOut + (this.#dial?.writer.bytes ?? 0);
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes + (this.#writer?.queuedBytes ?? 0);
+  }
+
+  /** Keeps the connection up from now on. */
+  retain(): void {
+    this.#retained = true;
+    this.#connect();
+  }
+
+  call(kind: number, payload: Uint8Array, timeoutMs: number, handler: CallHandler): void {
+    const { runtime, queuedBytesMax } = this.#context;
+    const writer = this.#writer;
+    if (payload.length > payloadSizeBytesMax) {
+      const message = `a request of ${payload.length} bytes; at most ${payloadSizeBytesMax} can be sent`;
+      failSoon(this.#context, handler, new RingcacheError("VALUE_TOO_LARGE", message));
+      return;
+    }
+    const queuedBytes = writer === undefined ? this.#queuedBytes : writer.queuedBytes;
+    if (queuedBytes + payload.length > queuedBytesMax) {
+      this.#overloaded(handler, `${queuedBytes} bytes wait to be sent`);
+      return;
+    }
+    if (writer === undefined || !writer.batching) this.#turnMs = runtime.monotonicMs();
+    const deadlineMs = this.#turnMs + timeoutMs;
+    const frame = writer === undefined ? notWritten : writer.framesWritten + 1;
+    const callId = this.#pending.add(handler, deadlineMs, frame);
+    if (callId < 0) {
+      this.#full(handler);
+      return;
+    }
+    if (deadlineMs + sweepMs < this.#sweepAtMs) this.#armSweep(deadlineMs);
+    if (writer !== undefined) {
+      writer.write(FrameType.request, kind, callId, payload);
+      return;
+    }
+    this.#queue.push({ callId, kind, payload: Buffer.from(payload) });
+    this.#queuedBytes += payload.length;
+    this.#connect();
+  }
+
+  /** Ends every call with `code` and closes the connection; the link is not to be used again. */
+  destroy(code: "LINK_LOST" | "CLOSED", why: string): void {
+    const wasUp = this.up;
+    const dial = this.#shut(code, why);
+    dial?.destroy();
+    if (wasUp && code === "LINK_LOST") this.#context.linkEvent(this.peer, "down");
+  }
+
+  /** Ends every call with CLOSED, closes after what was written has been sent, then calls `closed`. */
+  end(closed: () => void): Dial | undefined {
+    // Flushed first: what goes out below has been sent as far as its caller must know.
+    this.#writer?.flush();
+    const dial = this.#shut("CLOSED", "this node is closing its links");
+    if (dial === undefined) closed();
+    else dial.end(closed);
+    return dial;
+  }
+
+  opened(): void {
+    const writer = this.#dial!.writer;
+    this.#writer = writer;
+    this.#upAtMs = this.#context.runtime.monotonicMs();
+    // A connection that is lost again and again is dialed with a pause; a first loss is looked into at once.
+    this.#failures = Math.min(this.#failures, 1);
+    const queue = this.#queue;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    for (const { callId, kind, payload } of queue) {
+      if (!this.#pending.has(callId)) continue;
+      this.#pending.written(callId, writer.framesWritten + 1);
+      writer.write(FrameType.request, kind, callId, payload);
+    }
+    this.#context.linkEvent(this.peer, "up");
+  }
+
+  reply(callId: number, payload: Buffer): void {
+    const handler = this.#pending.take(callId);
+    if (handler === undefined) {
+      this.#dial?.invalid(`a reply to the unknown call ${callId}`);
+      return;
+    }
+    try {
+      handler.reply(payload);
+    } catch (error) {
+      this.#defect(error);
+    }
+  }
+
+  ended(end: DialEnd, error: Error | undefined): void {
+    const { runtime, linkEvent } = this.#context;
+    const wasUp = this.up;
+    const { id, host, port } = this.peer;
+    const flushed = this.#disconnect();
+    const where = `${id} at ${host}:${port}`;
+    const cause = error === undefined ? {} : { cause: error };
+    if (wasUp) {
+      this.#failAll(flushed, "LINK_LOST", `the link to ${where} broke`, cause);
+      if (runtime.monotonicMs() - this.#upAtMs >= backoffMsMax) this.#failures = 0;
+    } else if (end === "lost") {
+      const why = error === undefined ? "" : `: ${messageOf(error)}`;
+      this.#failAll(flushed, "PEER_UNREACHABLE", `can't reach ${where}${why}`, cause);
+    } else {
+      const why = end === "refused" ? "nobody listens there" : "another node or incarnation answers there";
+      this.#failAll(flushed, "PEER_REFUSED", `can't reach ${where}: ${why}`, cause);
+    }
+    if (!this.#retained) this.#idle(this);
+    else if (wasUp && this.#failures++ === 0) this.#connect();
+    else {
+      if (!wasUp) this.#failures++;
+      const backoffMs = Math.min(backoffMsMin * 2 ** (this.#failures - 1), backoffMsMax);
+      this.#retry = runtime.after(backoffMs * (0.5 + runtime.random() / 2), () => {
+        this.#retry = undefined;
+        this.#connect();
+      });
+    }
+    linkEvent(this.peer, end === "lost" ? "down" : end);
+  }
+
+  /** Dials, unless that is done, under way or about to be tried again. */
+  #connect(): void {
+    if (this.#closed || this.#dial !== undefined || this.#retry !== undefined) return;
+    this.#dial = new Dial(this.#context, this.peer, this.#context.connectTimeoutMs, this);
+  }
+
+  /** Forgets the connection; returns the number of the last frame that was handed to it. */
+  #disconnect(): number {
+    const dial = this.#dial;
+    this.#bytesIn += dial?.bytesIn ?? 0;
+    this.#bytesOut += dial?.writer.bytes ?? 0;
+    this.#dial = undefined;
+    this.#writer = undefined;
+    return dial?.writer.framesFlushed ?? 0;
+  }
+
+  #shut(code: "LINK_LOST" | "CLOSED", why: string): Dial | undefined {
+    const dial = this.#dial;
+    const wasUp = this.up;
+    this.#closed = true;
+    this.#retained = false;
+    this.#retry?.cancel();
+    const flushed = this.#disconnect();
+    this.#failAll(flushed, code === "LINK_LOST" && !wasUp ? "PEER_UNREACHABLE" : code, why, {});
+    return dial;
+  }
+
+  /** Ends all calls, in a later turn: their callers may be on the stack. */
+  #failAll(
+    flushed: number,
+    code: "LINK_LOST" | "PEER_UNREACHABLE" | "PEER_REFUSED" | "CLOSED",
+    why: string,
+    cause: { cause?: unknown },
+  ): void {
+    const calls = this.#pending.all();
+    this.#pending = new PendingCalls(this.#context.inFlightCallsMax);
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    this.#disarmSweep();
+    if (calls.length === 0) return;
+    this.#context.runtime.soon(() => {
+      for (const call of calls) {
+        this.#fail(call, code, why, call.frame <= flushed ? "unknown" : "none", cause);
+      }
+    });
+  }
+
+  #fail(
+    call: EndedCall,
+    code: "LINK_LOST" | "PEER_UNREACHABLE" | "PEER_REFUSED" | "CLOSED" | "DEADLINE_EXCEEDED",
+    why: string,
+    outcome: Outcome,
+    cause: { cause?: unknown },
+  ): void {
+    try {
+      call.handler.failed(new RingcacheError(code, why, { ...cause, outcome }));
+    } catch (error) {
+      this.#defect(error);
+    }
+  }
+
+  #overloaded(handler: CallHandler, why: string): void {
+    const message = `the link to ${this.peer.id} is overloaded: ${why}`;
+    failSoon(this.#context, handler, new RingcacheError("OVERLOADED", message));
+  }
+
+  #full(handler: CallHandler): void {
+    const { runtime, inFlightCallsMax } = this.#context;
+    this.#overloaded(handler, `${inFlightCallsMax} calls have not been answered`);
+    // A peer that let half of them pass their deadline unanswered won't answer those: start over with a new link.
+    const dial = this.#dial;
+    if (dial !== undefined && this.#pending.abandoned * 2 >= inFlightCallsMax) {
+      runtime.soon(() => dial.invalid("it leaves calls unanswered"));
+    }
+  }
+
+  #armSweep(deadlineMs: number): void {
+    const { runtime } = this.#context;
+    this.#sweepTimer?.cancel();
+    this.#sweepAtMs = deadlineMs + sweepMs;
+    this.#sweepTimer = runtime.after(this.#sweepAtMs - runtime.monotonicMs(), this.#sweepSoon);
+  }
+
+  #disarmSweep(): void {
+    this.#sweepTimer?.cancel();
+    this.#sweepTimer = undefined;
+    this.#sweepAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  #sweep(): void {
+    this.#disarmSweep();
+    const expired = this.#pending.expire(this.#context.runtime.monotonicMs());
+    const next = this.#pending.nextDeadlineMs();
+    if (next !== Number.POSITIVE_INFINITY) this.#armSweep(next);
+    if (expired.length === 0) return;
+    if (this.#queue.length > 0) {
+      this.#queue = this.#queue.filter(({ callId }) => this.#pending.has(callId));
+      this.#queuedBytes = this.#queue.reduce((sum, { payload }) => sum + payload.length, 0);
+    }
+    for (const call of expired) {
+      const outcome = call.frame === notWritten ? "none" : "unknown";
+      this.#fail(call, "DEADLINE_EXCEEDED", `${this.peer.id} didn't answer in time`, outcome, {});
+    }
+  }
+
+  #defect(error: unknown): void {
+    this.#context.log.error({ peer: this.peer.id, code: "INTERNAL", err: error }, "a call's handler threw");
+  }
+}
+
+/** Fails one call in a later turn, as `call` itself must not. */
+export function failSoon(context: LinkContext, handler: CallHandler, error: RingcacheError): void {
+  context.runtime.soon(() => {
+    try {
+      handler.failed(error);
+    } catch (thrown) {
+      context.log.error({ code: "INTERNAL", err: thrown }, "a call's handler threw");
+    }
+  });
+}
