@@ -1,0 +1,129 @@
+import { CacheNode } from "../cache/node.ts";
+import { defaultNodeConfig } from "../config.ts";
+import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
+import { startHttp } from "../http/server.ts";
+import { tcpTransport } from "../peers/tcp.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Output } from "./client.ts";
+import { CommandError } from "./command-error.ts";
+import { DoorSlot } from "./door-slot.ts";
+import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
+import { createLog } from "./log.ts";
+import type { Values } from "./options.ts";
+import { formatAddress } from "./values.ts";
+
+const closingMs = 10_000;
+
+type Close = () => Promise<void>;
+
+/** `ringcache dev`: a whole cluster in this process, for trying out and for development. */
+export async function dev(values: Values, runtime: Runtime, output: Output): Promise<number> {
+  const log = createLog({ level: values["log-level"], format: values["log-format"] });
+  if (values.http.port + values.nodes - 1 > 65_535) {
+    throw new CommandError(`--http ${values.http.port} leaves no room for ${values.nodes} ports.`, 2);
+  }
+  exitOnDefect(log);
+  const stop = listenForStop(runtime, log);
+  const opened: Close[] = [];
+  const closeAll: Close = async () => {
+    for (const close of opened.reverse()) await close();
+  };
+  let urls: string[];
+  try {
+    urls = await startNodes(values, runtime, log, opened);
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+  await output.out(whatToTry(urls));
+  await stop.signal;
+  await stopWithin(runtime, log, closingMs, closeAll);
+  await output.out(
+    `Stopped ${values.nodes} ${values.nodes === 1 ? "node" : "nodes"}; what they held is gone.\n`,
+  );
+  return 0;
+}
+
+async function startNodes(
+  values: Values,
+  runtime: Runtime,
+  log: ReturnType<typeof createLog>,
+  opened: Close[],
+): Promise<string[]> {
+  const store = new MemoryStore(runtime);
+  const doors: { slot: DoorSlot; port: number }[] = [];
+  // All ports first: with one of them taken, no node should have started.
+  for (let i = 0; i < values.nodes; i++) {
+    const slot = new DoorSlot(`node-${i + 1}`);
+    const { host, port } = values.http;
+    const http = await startHttp({ host, port: port === 0 ? 0 : port + i, door: slot, log, runtime });
+    opened.push(() => http.close());
+    doors.push({ slot, port: http.port });
+  }
+  const host = values.http.host === "" ? "localhost" : values.http.host;
+  const starts = doors.map(async ({ slot, port }) => {
+    const coordination = new MemoryCoordination(store);
+    const node = await CacheNode.start({
+      config: {
+        ...defaultNodeConfig,
+        node: slot.nodeId,
+        platform: values.platform,
+        partitions: values.partitions,
+        peerHost: "127.0.0.1",
+        advertiseHttp: formatAddress({ host, port }),
+        requestDeadlineMs: values["request-deadline"],
+        heartbeatMs: values.heartbeat,
+        leaseMs: values.lease,
+      },
+      coordination,
+      runtime,
+      transport: tcpTransport,
+      log: log.child({ node: slot.nodeId }),
+    });
+    opened.push(async () => {
+      // Nothing to hand over to: all nodes end together.
+      await node.close();
+      await coordination.close();
+    });
+    slot.fill(node);
+  });
+  // Every start has ended, well or not, before anything is closed again.
+  const failed = (await Promise.allSettled(starts)).find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  return doors.map(({ port }) => `http://${formatAddress({ host, port })}`);
+}
+
+/** The walk-through of a running cluster, with addresses that can be pasted. */
+export function whatToTry(urls: readonly string[]): string {
+  const [first = ""] = urls;
+  const second = urls[1] ?? first;
+  return `
+A cluster of ${urls.length} ${urls.length === 1 ? "node" : "nodes"} runs in this process:
+${urls.map((url, i) => `  node-${i + 1}  ${url}`).join("\n")}
+
+Try, in another terminal:
+
+  # Set a value; it goes to the node that owns its key
+  curl -X POST ${first}/set -H "Content-Type: application/json" \\
+    -d '{"key": "user:123", "value": "Alice"}'
+
+  # Get it, from any node
+  curl "${second}/get?key=user:123"
+
+  # Set a value that expires after 60 seconds
+  curl -X POST ${first}/set -H "Content-Type: application/json" \\
+    -d '{"key": "session:abc", "value": "data", "ttl": 60}'
+
+  # Which node owns a key?
+  curl "${first}/owner?key=user:123"
+
+  # Delete a key
+  curl -X DELETE "${first}/delete?key=user:123"
+
+  # What a node holds, and how the ring is distributed
+  curl ${first}/stats
+
+Ctrl-C stops it.
+
+`;
+}

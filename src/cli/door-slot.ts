@@ -1,0 +1,49 @@
+import type { Command, Done, Door, OwnerReport, StatsReport, StatusReport } from "../cache/command.ts";
+import { RingcacheError } from "../errors.ts";
+
+/**
+ * The door that HTTP is given before its node exists: the port is taken first, so that an unusable one is refused
+ * before the cluster has been disturbed. Until {@link fill}, everything is NOT_READY.
+ */
+export class DoorSlot implements Door {
+  readonly nodeId: string;
+  #door: Door | undefined;
+
+  constructor(nodeId: string) {
+    this.nodeId = nodeId;
+  }
+
+  fill(door: Door): void {
+    this.#door = door;
+  }
+
+  get ready(): boolean {
+    return this.#door?.ready ?? false;
+  }
+
+  execute(command: Command, done: Done, deadlineMs?: number): void {
+    if (this.#door === undefined) done(this.#notReady(), undefined);
+    else this.#door.execute(command, done, deadlineMs);
+  }
+
+  owner(key: Buffer): OwnerReport {
+    return this.#filled().owner(key);
+  }
+
+  stats(): StatsReport {
+    return this.#filled().stats();
+  }
+
+  status(): StatusReport {
+    return this.#filled().status();
+  }
+
+  #filled(): Door {
+    if (this.#door === undefined) throw this.#notReady();
+    return this.#door;
+  }
+
+  #notReady(): RingcacheError {
+    return new RingcacheError("NOT_READY", `${this.nodeId} is still joining the ring.`);
+  }
+}

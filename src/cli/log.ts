@@ -1,0 +1,36 @@
+/** The log of a running node: one line per event, JSON for machines or coloured text for people. */
+import { type Logger, pino } from "pino";
+import pretty from "pino-pretty";
+
+export interface LogOptions {
+  readonly level: "debug" | "info" | "warn" | "error" | "silent";
+  /** `auto`: human if stdout is a terminal, else json. */
+  readonly format: "auto" | "human" | "json";
+  /** Receives the lines; default stdout, written synchronously so that the last words of a process aren't lost. */
+  readonly stream?: NodeJS.WritableStream;
+}
+
+/** A pino logger; `child(fields)` makes one that adds fields to every line. */
+export function createLog({ level, format, stream }: LogOptions): Logger {
+  const human = format === "human" || (format === "auto" && process.stdout.isTTY === true);
+  const settings = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  if (!human) return pino(settings, stream ?? pino.destination({ dest: 1, sync: true }));
+  return pino(
+    settings,
+    // A stream in this process, not a worker: what was logged before an exit has been written.
+    pretty({
+      destination: stream ?? 1,
+      sync: true,
+      colorize: stream === undefined && process.stdout.isTTY === true,
+      singleLine: true,
+      // An error stays on its line too, as JSON with its stack.
+      errorLikeObjectKeys: [],
+      translateTime: "SYS:HH:MM:ss.l",
+    }),
+  );
+}

@@ -1,0 +1,207 @@
+/**
+ * Every command and every option, in one table: the parser, the help, `docs/options.md` and the validation are made
+ * from it. A flag beats its environment variable, which beats the default.
+ */
+import {
+  address,
+  duration,
+  httpUrl,
+  type Kind,
+  name,
+  natsServers,
+  oneOf,
+  optionalHost,
+  optionalName,
+  seconds,
+  toggle,
+  whole,
+} from "./values.ts";
+
+export const commands = {
+  start: {
+    operands: [],
+    summary: "Runs one node of a cluster that agrees through NATS. The command if none is named.",
+  },
+  dev: { operands: [], summary: "Runs a whole cluster in this one process, without NATS." },
+  status: { operands: [], summary: "Prints the members, what each owns, and what is on the move." },
+  get: {
+    operands: ["KEY"],
+    summary: "Prints the value of a key. Exit code 1 if there is none.",
+  },
+  set: { operands: ["KEY", "VALUE"], summary: "Stores a value under a key." },
+  del: { operands: ["KEY"], summary: "Deletes a key. Also fine if it isn't there." },
+  owner: { operands: ["KEY"], summary: "Prints the id of the node that owns a key." },
+} as const satisfies Record<string, { operands: readonly string[]; summary: string }>;
+
+export type CommandName = keyof typeof commands;
+
+export interface Option<T> {
+  readonly kind: Kind<T>;
+  /** As it would be typed; empty: there is none, or the description says how it is found. */
+  readonly default: string;
+  /** Where a command's default is another one. */
+  readonly defaultIn?: Partial<Record<CommandName, string>>;
+  /** The environment variable; absent for what makes sense for a single call only. */
+  readonly env?: string;
+  readonly commands: readonly CommandName[];
+  readonly description: string;
+  /** Exit code for a value that breaks the bound; 2 unless said otherwise. */
+  readonly refusedWith?: 1 | 2;
+}
+
+const node: readonly CommandName[] = ["start"];
+const nodes: readonly CommandName[] = ["start", "dev"];
+const client: readonly CommandName[] = ["status", "get", "set", "del", "owner"];
+
+function option<T>(definition: Option<T>): Option<T> {
+  return definition;
+}
+
+export const options = {
+  node: option({
+    kind: name("_.-", "`-`, `_` or `.`"),
+    default: "node-1",
+    env: "RINGCACHE_NODE",
+    commands: node,
+    description: "Unique node identifier.",
+    // The command line is well formed; it is the platform that can't have such a member.
+    refusedWith: 1,
+  }),
+  nats: option({
+    kind: natsServers,
+    default: "nats://localhost:4222",
+    env: "RINGCACHE_NATS",
+    commands: node,
+    description: "NATS server URL; several with commas between them.",
+  }),
+  http: option({
+    kind: address,
+    default: ":8080",
+    defaultIn: { dev: ":8081" },
+    env: "RINGCACHE_HTTP",
+    commands: nodes,
+    description: "HTTP server address; `dev` counts up from it, one port per node.",
+  }),
+  partitions: option({
+    kind: whole(1, 16_384),
+    default: "64",
+    env: "RINGCACHE_PARTITIONS",
+    commands: nodes,
+    description: "Number of hash ring partitions; fixed when the platform is first started.",
+  }),
+  platform: option({
+    kind: name("_-", "`-` or `_`"),
+    default: "cache-platform",
+    env: "RINGCACHE_PLATFORM",
+    commands: nodes,
+    description: "Platform name: nodes of one name on one NATS form a cluster.",
+    refusedWith: 1,
+  }),
+  nodes: option({
+    kind: whole(1, 16),
+    default: "3",
+    env: "RINGCACHE_NODES",
+    commands: ["dev"],
+    description: "How many nodes to run.",
+  }),
+  advertise: option({
+    kind: optionalHost,
+    default: "",
+    env: "RINGCACHE_ADVERTISE",
+    commands: node,
+    description:
+      "Host that the other nodes reach this one at. If not given: the host of `--peer-port` if that names one; " +
+      "127.0.0.1 while NATS is on this machine; else this machine's first external IPv4 address.",
+  }),
+  "peer-port": option({
+    kind: address,
+    default: ":0",
+    env: "RINGCACHE_PEER_PORT",
+    commands: node,
+    description:
+      "Where the links from other nodes are accepted; 0 is any free port. Without a host: every address, or the " +
+      "loopback one if that is what is advertised.",
+  }),
+  zone: option({
+    kind: optionalName,
+    default: "",
+    env: "RINGCACHE_ZONE",
+    commands: node,
+    description: "Failure zone of this node: backups are kept in other zones.",
+  }),
+  "request-deadline": option({
+    kind: duration("10ms", "10m"),
+    default: "5s",
+    env: "RINGCACHE_REQUEST_DEADLINE",
+    commands: nodes,
+    description: "How long an operation may wait, for instance while its partition moves, before it fails.",
+  }),
+  heartbeat: option({
+    kind: duration("50ms", "1m"),
+    default: "1s",
+    env: "RINGCACHE_HEARTBEAT",
+    commands: nodes,
+    description: "How often a node renews its membership.",
+  }),
+  lease: option({
+    kind: duration("100ms", "10m"),
+    default: "3s",
+    env: "RINGCACHE_LEASE",
+    commands: nodes,
+    description:
+      "How long a node may trust its last renewal, and a silent one is waited for; at least two heartbeats.",
+  }),
+  "drain-timeout": option({
+    kind: duration("100ms", "60m"),
+    default: "1m",
+    env: "RINGCACHE_DRAIN_TIMEOUT",
+    commands: node,
+    description: "How long a node that is told to stop may take to hand its partitions over.",
+  }),
+  "log-level": option({
+    kind: oneOf("debug", "info", "warn", "error", "silent"),
+    default: "info",
+    env: "RINGCACHE_LOG_LEVEL",
+    commands: nodes,
+    description: "The least important events that are logged.",
+  }),
+  "log-format": option({
+    kind: oneOf("auto", "human", "json"),
+    default: "auto",
+    env: "RINGCACHE_LOG_FORMAT",
+    commands: nodes,
+    description: "How events are logged, to stdout; auto is human on a terminal and json otherwise.",
+  }),
+  url: option({
+    kind: httpUrl,
+    default: "http://localhost:8080",
+    env: "RINGCACHE_URL",
+    commands: client,
+    description: "HTTP address of any node.",
+  }),
+  timeout: option({
+    kind: duration("10ms", "10m"),
+    default: "10s",
+    env: "RINGCACHE_TIMEOUT",
+    commands: client,
+    description: "How long to wait for the node's answer.",
+  }),
+  ttl: option({
+    kind: seconds,
+    default: "0",
+    commands: ["set"],
+    description: "Seconds until the entry expires; 0 is never.",
+  }),
+  json: option({
+    kind: toggle,
+    default: "false",
+    commands: ["status", "owner"],
+    description: "Prints the node's answer as JSON.",
+  }),
+} as const;
+
+export type OptionName = keyof typeof options;
+export const optionNames = Object.keys(options) as OptionName[];
+
+/** The validated value of every option. */
+export type Values = { readonly [K in OptionName]: (typeof options)[K] extends Option<infer T> ? T : never };

@@ -1,0 +1,73 @@
+import { networkInterfaces } from "node:os";
+import { CacheNode } from "../cache/node.ts";
+import type { NodeConfig } from "../config.ts";
+import { connectNats } from "../coordination/nats.ts";
+import { startHttp } from "../http/server.ts";
+import { tcpTransport } from "../peers/tcp.ts";
+import type { Runtime } from "../runtime.ts";
+import { DoorSlot } from "./door-slot.ts";
+import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
+import { createLog } from "./log.ts";
+import { nodeConfig } from "./node-config.ts";
+import type { Values } from "./options.ts";
+
+/** Beyond the drain itself: closing the HTTP door and the connection to NATS. */
+const closingMs = 10_000;
+
+/** `ringcache start`: joins the cluster and serves until a signal, then hands everything over and leaves. */
+export async function start(values: Values, runtime: Runtime): Promise<number> {
+  const log = createLog({ level: values["log-level"], format: values["log-format"] }).child({
+    node: values.node,
+  });
+  exitOnDefect(log);
+  const stop = listenForStop(runtime, log);
+  const running = await startNode(values, runtime, log);
+  const { config } = running;
+  log.info(
+    { event: "serving", http: config.advertiseHttp, platform: config.platform, nats: running.location },
+    `serving on http://${config.advertiseHttp}`,
+  );
+  const signal = await stop.signal;
+  log.info({ event: "stopping", signal }, "leaving the ring; a second signal stops at once");
+  await stopWithin(runtime, log, config.drainTimeoutMs + closingMs, running.stop);
+  log.info({ event: "stopped" }, "stopped");
+  return 0;
+}
+
+interface Running {
+  readonly config: NodeConfig;
+  readonly location: string;
+  stop(): Promise<void>;
+}
+
+/** Whatever was opened is closed again if a later step fails. */
+async function startNode(
+  values: Values,
+  runtime: Runtime,
+  log: ReturnType<typeof createLog>,
+): Promise<Running> {
+  const opened: (() => Promise<void>)[] = [];
+  try {
+    const coordination = await connectNats({ url: values.nats, runtime, log });
+    opened.push(() => coordination.close());
+    const door = new DoorSlot(values.node);
+    const http = await startHttp({ ...values.http, door, log, runtime });
+    opened.push(() => http.close());
+    const config = nodeConfig(values, { host: values.http.host, port: http.port }, networkInterfaces());
+    const node = await CacheNode.start({ config, coordination, runtime, transport: tcpTransport, log });
+    door.fill(node);
+    return {
+      config,
+      location: coordination.location,
+      async stop() {
+        // HTTP stays open while the node drains: what still comes in is carried out at the new owners.
+        await node.leave();
+        await http.close();
+        await coordination.close();
+      },
+    };
+  } catch (error) {
+    for (const close of opened.reverse()) await close();
+    throw error;
+  }
+}
