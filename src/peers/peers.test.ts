@@ -226,6 +226,50 @@ describe.each([
     const error = await failure(small, address, echo, 10_000, Buffer.alloc(1_001));
     expect([error.code, error.outcome]).toEqual(["OVERLOADED", "none"]);
   });
+
+  it("starts over with a new link when the peer leaves its calls unanswered", async () => {
+    const transport = transportOf();
+    const { address } = await listening(b, { transport });
+    const from = make(a, { transport, inFlightCallsMax: 2 });
+    const ends = await Promise.all([failure(from, address, silent, 50), failure(from, address, silent, 50)]);
+    expect(ends.map((error) => error.code)).toEqual(["DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"]);
+    const down = event(from, "down");
+    expect((await failure(from, address, echo)).code).toBe("OVERLOADED");
+    await down;
+    expect((await from.requestPromise(address, echo, Buffer.from("new"), 10_000)).toString()).toBe("new");
+  });
+
+  it("closes a link whose replies pile up beyond the bound, and logs why", async () => {
+    const transport = transportOf();
+    const errors: object[] = [];
+    const log = { ...silentLog, error: (fields: object) => void errors.push(fields) };
+    const { address } = await listening(b, { transport, queuedBytesMax: 1_000, log });
+    const from = make(a, { transport });
+    const error = await failure(from, address, echo, 10_000, Buffer.alloc(2_000));
+    expect([error.code, error.outcome]).toEqual(["LINK_LOST", "unknown"]);
+    expect(errors).toMatchObject([{ peer: "a", code: "OVERLOADED" }]);
+  });
+
+  it("never sends a call whose deadline passed before the link was open", async () => {
+    const transport = transportOf();
+    const first = await listening(b, { transport });
+    await first.peers.close();
+    const from = make(a, { transport });
+    const refused = event(from, "refused");
+    from.retain([first.address]);
+    await refused;
+    // The next attempt is at least 25 ms away.
+    const error = await failure(from, first.address, 3, 0);
+    expect(["DEADLINE_EXCEEDED", "PEER_REFUSED"]).toContain(error.code);
+    expect(error.outcome).toBe("none");
+    const { peers } = await listening(b, { transport }, first.address.port);
+    let requests = 0;
+    peers.handle(3, () => requests++);
+    const up = event(from, "up");
+    await up;
+    await from.requestPromise(first.address, echo, Buffer.alloc(0), 10_000);
+    expect(requests).toBe(0);
+  });
 });
 
 describe("Peers against strangers, over TCP", () => {
