@@ -46,7 +46,7 @@ export async function stopWithin(
   stop: () => Promise<void>,
 ): Promise<void> {
   const timer = runtime.after(withinMs, () => {
-    log.error({ event: "stop_timeout", withinMs }, "stopping took too long and was cut short");
+    log.error({ event: "stop-timeout", withinMs }, "stopping took too long and was cut short");
     process.exit(1);
   });
   await stop();

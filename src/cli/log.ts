@@ -17,18 +17,20 @@ export function createLog({ level, format, stream }: LogOptions): Logger {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
+    // Whatever name a caller gives the error, it is written with type, message and stack.
+    serializers: { err: pino.stdSerializers.err, error: pino.stdSerializers.err },
     formatters: { level: (label: string) => ({ level: label }) },
   };
   if (!human) return pino(settings, stream ?? pino.destination({ dest: 1, sync: true }));
   return pino(
-    settings,
+    // pino-pretty spreads what is under pino's error key over many lines; under a key that isn't used it stays on one.
+    { ...settings, errorKey: "thrown" },
     // A stream in this process, not a worker: what was logged before an exit has been written.
     pretty({
       destination: stream ?? 1,
       sync: true,
       colorize: stream === undefined && process.stdout.isTTY === true,
       singleLine: true,
-      // An error stays on its line too, as JSON with its stack.
       errorLikeObjectKeys: [],
       translateTime: "SYS:HH:MM:ss.l",
     }),

@@ -86,7 +86,7 @@ function split(args: readonly string[]): Split {
 
 function optionNamed(flag: string): OptionName {
   if (Object.hasOwn(options, flag)) return flag as OptionName;
-  const near = nearest(flag, [...optionNames, "help", "version"]);
+  const near = nearest(flag, ["help", "version", ...optionNames]);
   const advice = near === undefined ? "`ringcache --help` lists the options" : `did you mean --${near}?`;
   throw new CommandError(`Unknown option --${flag}; ${advice}`.replace(/[^?]$/, "$&."), 2);
 }
