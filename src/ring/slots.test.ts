@@ -62,14 +62,16 @@ describe("partitionOf and slotRange", () => {
     "%i partitions share the slots without a gap",
     (partitions) => {
       let next = 0;
+      // One assertion for all: 16,384 times four of them take seconds.
+      const wrong: number[] = [];
       for (let partition = 0; partition < partitions; partition++) {
         const [first, last] = slotRange(partition, partitions);
-        expect(first).toBe(next);
-        expect(last).toBeGreaterThanOrEqual(first);
-        expect(partitionOf(first, partitions)).toBe(partition);
-        expect(partitionOf(last, partitions)).toBe(partition);
+        if (first !== next || last < first) wrong.push(partition);
+        if (partitionOf(first, partitions) !== partition) wrong.push(partition);
+        if (partitionOf(last, partitions) !== partition) wrong.push(partition);
         next = last + 1;
       }
+      expect(wrong).toEqual([]);
       expect(next).toBe(slotCount);
     },
   );
