@@ -61,8 +61,9 @@ async function startNode(
       location: coordination.location,
       async stop() {
         // HTTP stays open while the node drains: what still comes in is carried out at the new owners.
-        await node.leave();
+        await node.drain();
         await http.close();
+        await node.leave();
         await coordination.close();
       },
     };

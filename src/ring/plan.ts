@@ -74,7 +74,7 @@ export function commitMove(table: Table, moves: readonly Move[]): Table | undefi
       backups: row.backups.filter((id) => id !== owner),
       term: epoch,
       incoming: "",
-      move: 0,
+      move,
     };
     changed = true;
   }
@@ -222,7 +222,8 @@ function nextRow(row: Row, partition: number, seats: Seats, epoch: number, backu
   // An unchanged move goes on, unless its data would now come from another owner.
   const sameMove =
     !ownerChanged && incoming === row.incoming && seats.incoming[partition] === target[partition];
-  const move = incoming === "" ? 0 : sameMove ? row.move : epoch;
+  // Without a move the row keeps the last one's name: it says by which move the owner came to its copy.
+  const move = incoming === "" ? (ownerChanged ? 0 : row.move) : sameMove ? row.move : epoch;
 
   const termChanged = ownerChanged || backups !== row.backups;
   if (!termChanged && incoming === row.incoming && move === row.move) return row;

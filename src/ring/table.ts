@@ -22,7 +22,10 @@ export interface Row {
   readonly term: number;
   /** The member that the owner is to hand the partition to; empty if it stays. */
   readonly incoming: string;
-  /** The epoch at which `incoming` was planned: names the move, so that no late message is taken for another's. */
+  /**
+   * The epoch at which `incoming` was planned: names the move, so that no late message is taken for another's. It stays
+   * after the move: an owner that came by it serves the copy that came with it. 0: the owner got no copy.
+   */
   readonly move: number;
 }
 

@@ -1,0 +1,150 @@
+/** One node of the cache: a member of the ring with its part of the data, and what the front doors talk to. */
+import type { NodeConfig } from "../config.ts";
+import type { Coordination } from "../coordination/coordination.ts";
+import { RingcacheError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Transport } from "../peers/transport.ts";
+import type { PartitionsHook } from "../ring/ownership.ts";
+import { Ring } from "../ring/ring.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Command, Done, Door, OwnerReport, StatsReport, StatusReport } from "./command.ts";
+import { CacheKeeper } from "./keeper.ts";
+import { Partitions } from "./partitions.ts";
+import { Router } from "./router.ts";
+
+export interface CacheNodeOptions {
+  readonly config: NodeConfig;
+  readonly coordination: Coordination;
+  readonly runtime: Runtime;
+  readonly transport: Transport;
+  readonly log: Log;
+  readonly onOwn?: PartitionsHook;
+  readonly onRelease?: PartitionsHook;
+}
+
+export class CacheNode implements Door {
+  readonly ring: Ring;
+  readonly #config: NodeConfig;
+  readonly #parts: Parts;
+  #closed = false;
+
+  /** Joins the ring; resolves when this node is a member. Throws what {@link Ring.join} throws. */
+  static async start(options: CacheNodeOptions): Promise<CacheNode> {
+    const { config, runtime, log } = options;
+    const partitions = new Partitions(runtime, config.node, config.partitions);
+    const parts: { current: Parts | undefined } = { current: undefined };
+    try {
+      const ring = await Ring.join({
+        ...options,
+        keeper: (joining) => {
+          const router = new Router(joining, runtime, partitions);
+          const keeper = new CacheKeeper(joining, runtime, log, partitions, (partition) =>
+            router.room.wake(partition),
+          );
+          joining.on("table", () => keeper.tableChanged());
+          parts.current = { partitions, router, keeper };
+          return keeper;
+        },
+      });
+      return new CacheNode(ring, config, parts.current!);
+    } catch (error) {
+      parts.current?.router.room.close();
+      parts.current?.keeper.close();
+      partitions.close();
+      throw error;
+    }
+  }
+
+  private constructor(ring: Ring, config: NodeConfig, parts: Parts) {
+    this.ring = ring;
+    this.#config = config;
+    this.#parts = parts;
+  }
+
+  get nodeId(): string {
+    return this.ring.nodeId;
+  }
+
+  get ready(): boolean {
+    return !this.#closed && !this.ring.isLeaving && this.ring.isMember;
+  }
+
+  execute(command: Command, done: Done, deadlineMs: number = this.#config.requestDeadlineMs): void {
+    if (this.#closed) {
+      done(new RingcacheError("CLOSED", "the node was closed"), undefined);
+      return;
+    }
+    this.#parts.router.execute(command, done, deadlineMs);
+  }
+
+  owner(key: Buffer): OwnerReport {
+    const partition = this.ring.partitionFor(key);
+    const owner = this.ring.nodeForPartition(partition);
+    return { partition, owner, is_local: owner === this.nodeId, this_node: this.nodeId };
+  }
+
+  stats(): StatsReport {
+    const totals = this.#parts.partitions.totals();
+    const partitions = this.ring.ownedPartitions();
+    return {
+      node_id: this.nodeId,
+      entries: totals.entries,
+      entries_with_ttl: totals.entriesWithTtl,
+      partitions,
+      partition_count: partitions.length,
+      total_expired_by_ttl: totals.expired,
+      total_cleaned_by_release: totals.cleaned,
+      total_partitions_lost: totals.lost,
+      ring: this.ring.stats(),
+    };
+  }
+
+  status(): StatusReport {
+    const { table } = this.ring;
+    const { partitions_by_node } = this.ring.stats();
+    return {
+      platform: this.#config.platform,
+      epoch: table.epoch,
+      coordinator: this.ring.coordinator,
+      coordination: this.ring.coordination.status,
+      members: table.members.map((member) => ({
+        id: member.id,
+        peer: `${member.host}:${member.port}`,
+        http: member.http,
+        leaving: member.leaving,
+        partitions: partitions_by_node[member.id] ?? 0,
+      })),
+      unowned_partitions: table.rows.filter((row) => row.owner === "").length,
+      moving_partitions: table.rows.filter((row) => row.incoming !== "").length,
+    };
+  }
+
+  /** Hands every partition over, and goes on to route operations to their new owners. */
+  drain(): Promise<void> {
+    return this.ring.drain();
+  }
+
+  /** Drains and leaves the ring; nothing acknowledged is lost. Then as {@link close}. */
+  async leave(): Promise<void> {
+    if (this.#closed) return;
+    await this.ring.close();
+    await this.close();
+  }
+
+  /** Stops at once: to the other nodes this one has died, and what only it held is gone. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const { keeper, partitions, router } = this.#parts;
+    router.room.close();
+    keeper.close();
+    await this.ring.stop();
+    partitions.close();
+  }
+}
+
+interface Parts {
+  readonly partitions: Partitions;
+  readonly router: Router;
+  readonly keeper: CacheKeeper;
+}

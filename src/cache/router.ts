@@ -1,0 +1,241 @@
+/**
+ * Carries each command out where its key is owned: here, in the same turn, or on the owner over its peer link. While
+ * a partition moves, or has no owner that may serve, its commands wait up to their deadline; a node that turns out
+ * not to own a partition says so, and the router of origin asks the next. A command is sent again only when the
+ * earlier attempt certainly didn't take effect and never will, or when it changes nothing.
+ */
+import { RingcacheError } from "../errors.ts";
+import type { CallHandler, IncomingRequest } from "../peers/messages.ts";
+import { PeerKind, type Ring } from "../ring/ring.ts";
+import { type Member, memberOf } from "../ring/table.ts";
+import type { Runtime } from "../runtime.ts";
+import { type Command, type Done, noBytes, Op } from "./command.ts";
+import type { Partitions } from "./partitions.ts";
+import { type Waiter, WaitingRoom } from "./waiting-room.ts";
+import {
+  Answer,
+  absentAnswer,
+  closedAnswer,
+  decodeCommand,
+  decodeFound,
+  decodeNotOwner,
+  encodeCommand,
+  encodeFound,
+  encodeNotOwner,
+  lateAnswer,
+  overloadedAnswer,
+  type WireCommand,
+} from "./wire.ts";
+
+/** How much longer than the operation itself a call may take: the owner answers `late` by itself. */
+const callGraceMs = 250;
+/** Until the next attempt after one that failed without a newer table to explain it. */
+const retryMs = 20;
+
+export class Router {
+  readonly ring: Ring;
+  readonly runtime: Runtime;
+  readonly partitions: Partitions;
+  readonly room: WaitingRoom;
+
+  constructor(ring: Ring, runtime: Runtime, partitions: Partitions) {
+    this.ring = ring;
+    this.runtime = runtime;
+    this.partitions = partitions;
+    this.room = new WaitingRoom(runtime);
+    ring.peers.handle(PeerKind.command, (request) => this.#serve(request));
+    ring.on("table", () => this.room.wakeAll());
+    ring.on("lease", () => this.room.wakeAll());
+  }
+
+  /** Calls `done` exactly once; in this turn if this node owns the key. */
+  execute(command: Command, done: Done, deadlineMs: number): void {
+    const partition = this.ring.partitionFor(command.key);
+    if (this.ring.serves(partition)) {
+      done(undefined, this.partitions.apply(partition, command));
+      return;
+    }
+    new Operation(this, command, partition, this.runtime.monotonicMs() + deadlineMs, done).retry();
+  }
+
+  #serve(request: IncomingRequest): void {
+    const command = decodeCommand(request.payload);
+    new RemoteOperation(this, request, command, this.runtime.monotonicMs() + command.leftMs).retry();
+  }
+}
+
+/** A command of this node's own clients, until it is done. */
+class Operation implements Waiter, CallHandler {
+  readonly partition: number;
+  readonly deadlineAtMs: number;
+  readonly #router: Router;
+  readonly #command: Command;
+  readonly #done: Done;
+  #target: Member | undefined;
+  /** The incarnation that may have carried it out before its link broke. */
+  #perhapsAt: Member | undefined;
+  /** A table of at least this epoch is needed to know more. */
+  #epoch = 0;
+
+  constructor(router: Router, command: Command, partition: number, deadlineAtMs: number, done: Done) {
+    this.#router = router;
+    this.#command = command;
+    this.partition = partition;
+    this.deadlineAtMs = deadlineAtMs;
+    this.#done = done;
+  }
+
+  get sizeBytes(): number {
+    return this.#command.key.length + this.#command.value.length;
+  }
+
+  retry(): void {
+    const { ring, runtime, partitions } = this.#router;
+    const { partition } = this;
+    const { table } = ring;
+    const target = memberOf(table, ring.nodeForPartition(partition));
+    const leftMs = this.deadlineAtMs - runtime.monotonicMs();
+    if (table.epoch < this.#epoch || this.#mayHaveHappened()) {
+      this.#wait();
+      return;
+    }
+    if (ring.serves(partition)) {
+      this.#done(undefined, partitions.apply(partition, this.#command));
+      return;
+    }
+    if (target === undefined || target.id === ring.nodeId || leftMs <= 0) {
+      this.#wait();
+      return;
+    }
+    this.#target = target;
+    const frame = encodeCommand(this.#command, partition, table.epoch, leftMs);
+    ring.peers.call(target, PeerKind.command, frame, leftMs + callGraceMs, this);
+  }
+
+  reply(answer: Buffer): void {
+    const node = this.#target!.id;
+    switch (answer[0]) {
+      case Answer.found:
+        this.#done(undefined, { found: true, ...decodeFound(answer), node });
+        break;
+      case Answer.absent:
+        this.#done(undefined, { found: false, value: noBytes, expiresAtMs: 0, node });
+        break;
+      case Answer.notOwner: {
+        const epoch = decodeNotOwner(answer);
+        // A table that this node has too can't explain it; then it looks again shortly.
+        const explained = epoch > this.#router.ring.table.epoch;
+        if (explained) this.#epoch = epoch;
+        this.#wait(explained ? undefined : retryMs);
+        break;
+      }
+      case Answer.late:
+        this.expire();
+        break;
+      case Answer.overloaded:
+        this.#fail("OVERLOADED", `node "${node}" has too many operations waiting`);
+        break;
+      default:
+        this.#wait(retryMs);
+    }
+  }
+
+  failed(error: RingcacheError): void {
+    const changes = this.#command.op === Op.set || this.#command.op === Op.delete;
+    const unknown = error.outcome === "unknown" && changes;
+    if (error.code === "OVERLOADED" || (unknown && error.code === "DEADLINE_EXCEEDED")) {
+      this.#done(error, undefined);
+      return;
+    }
+    if (unknown) this.#perhapsAt = this.#target;
+    this.#wait(retryMs);
+  }
+
+  expire(): void {
+    const at = this.#perhapsAt;
+    if (at === undefined) {
+      const owner = this.#router.ring.nodeForPartition(this.partition);
+      const what = `partition ${this.partition} (owner "${owner}") could not serve the operation in time`;
+      this.#fail("DEADLINE_EXCEEDED", `${what}; it was not carried out`);
+    } else {
+      const what = `the link to "${at.id}" broke before it answered`;
+      this.#fail("LINK_LOST", `${what}; the operation may have been carried out`, "unknown");
+    }
+  }
+
+  close(): void {
+    this.#fail("CLOSED", "the node was closed", this.#perhapsAt === undefined ? "none" : "unknown");
+  }
+
+  /** An attempt on a node that still is a member may have taken effect; once it is gone, so is what it did. */
+  #mayHaveHappened(): boolean {
+    if (this.#perhapsAt === undefined) return false;
+    const { id, incarnation } = this.#perhapsAt;
+    if (memberOf(this.#router.ring.table, id)?.incarnation === incarnation) return true;
+    this.#perhapsAt = undefined;
+    return false;
+  }
+
+  #wait(retryInMs?: number): void {
+    const { room, runtime } = this.#router;
+    if (runtime.monotonicMs() >= this.deadlineAtMs) this.expire();
+    else if (!room.enter(this, retryInMs))
+      this.#fail("OVERLOADED", "too many operations are waiting on this node");
+  }
+
+  #fail(
+    code: "DEADLINE_EXCEEDED" | "OVERLOADED" | "LINK_LOST" | "CLOSED",
+    message: string,
+    outcome: "none" | "unknown" = "none",
+  ): void {
+    this.#done(new RingcacheError(code, message, { outcome }), undefined);
+  }
+}
+
+/** A command that another node's router sent here. */
+class RemoteOperation implements Waiter {
+  readonly deadlineAtMs: number;
+  readonly #router: Router;
+  readonly #request: IncomingRequest;
+  readonly #command: WireCommand;
+
+  constructor(router: Router, request: IncomingRequest, command: WireCommand, deadlineAtMs: number) {
+    this.#router = router;
+    this.#request = request;
+    this.#command = command;
+    this.deadlineAtMs = deadlineAtMs;
+  }
+
+  get partition(): number {
+    return this.#command.partition;
+  }
+
+  get sizeBytes(): number {
+    return this.#request.payload.length;
+  }
+
+  retry(): void {
+    const { ring, partitions, room } = this.#router;
+    const { partition, epoch } = this.#command;
+    if (ring.serves(partition)) {
+      const reply = partitions.apply(partition, this.#command);
+      this.#request.reply(reply.found ? encodeFound(reply.expiresAtMs, reply.value) : absentAnswer);
+    } else if (
+      ring.table.epoch >= epoch &&
+      !ring.holds(partition) &&
+      ring.nodeForPartition(partition) !== ring.nodeId
+    ) {
+      this.#request.reply(encodeNotOwner(ring.table.epoch));
+    } else if (!room.enter(this)) {
+      this.#request.reply(overloadedAnswer);
+    }
+  }
+
+  expire(): void {
+    this.#request.reply(lateAnswer);
+  }
+
+  close(): void {
+    this.#request.reply(closedAnswer);
+  }
+}

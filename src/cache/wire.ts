@@ -1,0 +1,89 @@
+/** Commands and their answers as bytes between nodes. All integers are big-endian. */
+import { type Command, noBytes, type Op } from "./command.ts";
+
+/** u8 op, u8 0, u16 partition, u48 sender's epoch, u32 milliseconds left, f64 expiry, u32 key length, key, value. */
+const commandHeaderBytes = 26;
+
+export interface WireCommand extends Command {
+  readonly partition: number;
+  /** The sender's table: a receiver whose own is older waits until it has caught up. */
+  readonly epoch: number;
+  /** How long the sender still waits, from the arrival on. */
+  readonly leftMs: number;
+}
+
+export function encodeCommand(command: Command, partition: number, epoch: number, leftMs: number): Buffer {
+  const { key, value } = command;
+  const frame = Buffer.allocUnsafe(commandHeaderBytes + key.length + value.length);
+  frame[0] = command.op;
+  frame[1] = 0;
+  frame.writeUInt16BE(partition, 2);
+  frame.writeUIntBE(epoch, 4, 6);
+  frame.writeUInt32BE(Math.ceil(leftMs), 10);
+  frame.writeDoubleBE(command.expiresAtMs, 14);
+  frame.writeUInt32BE(key.length, 22);
+  frame.set(key, commandHeaderBytes);
+  if (value.length > 0) frame.set(value, commandHeaderBytes + key.length);
+  return frame;
+}
+
+/** Views into `frame`. Only authenticated peers send commands; a frame that lies about its lengths throws. */
+export function decodeCommand(frame: Buffer): WireCommand {
+  const keyEnd = commandHeaderBytes + frame.readUInt32BE(22);
+  if (keyEnd > frame.length) throw new RangeError("a command's key is longer than its frame");
+  return {
+    op: frame[0] as Op,
+    partition: frame.readUInt16BE(2),
+    epoch: frame.readUIntBE(4, 6),
+    leftMs: frame.readUInt32BE(10),
+    expiresAtMs: frame.readDoubleBE(14),
+    key: frame.subarray(commandHeaderBytes, keyEnd),
+    value: keyEnd === frame.length ? noBytes : frame.subarray(keyEnd),
+  };
+}
+
+/** The first byte of an answer. */
+export const Answer = {
+  /** Carried out, and the key was there: f64 expiry and the value follow. */
+  found: 1,
+  /** Carried out, and the key was not there. */
+  absent: 2,
+  /** Not carried out: another node owns the partition; u48 epoch of the table that says so follows. */
+  notOwner: 3,
+  /** Not carried out: the time that the sender gave is over. */
+  late: 4,
+  /** Not carried out: too much is waiting here. */
+  overloaded: 5,
+  /** Not carried out: the node is closing. */
+  closed: 6,
+} as const;
+
+const foundHeaderBytes = 9;
+
+export function encodeFound(expiresAtMs: number, value: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(foundHeaderBytes + value.length);
+  frame[0] = Answer.found;
+  frame.writeDoubleBE(expiresAtMs, 1);
+  if (value.length > 0) frame.set(value, foundHeaderBytes);
+  return frame;
+}
+
+export function decodeFound(frame: Buffer): { expiresAtMs: number; value: Buffer } {
+  return { expiresAtMs: frame.readDoubleBE(1), value: frame.subarray(foundHeaderBytes) };
+}
+
+export const absentAnswer: Buffer = Buffer.from([Answer.absent]);
+export const lateAnswer: Buffer = Buffer.from([Answer.late]);
+export const overloadedAnswer: Buffer = Buffer.from([Answer.overloaded]);
+export const closedAnswer: Buffer = Buffer.from([Answer.closed]);
+
+export function encodeNotOwner(epoch: number): Buffer {
+  const frame = Buffer.allocUnsafe(7);
+  frame[0] = Answer.notOwner;
+  frame.writeUIntBE(epoch, 1, 6);
+  return frame;
+}
+
+export function decodeNotOwner(frame: Buffer): number {
+  return frame.readUIntBE(1, 6);
+}

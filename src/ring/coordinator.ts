@@ -1,0 +1,267 @@
+/**
+ * The member that plans tables. It holds the `coordinator` key of the ring bucket by compare-and-set; the key only
+ * keeps several members from doing the same work at once. Two that both believe to hold it do no harm: tables are
+ * published by compare-and-set too, and nobody is declared dead but by one on the member's own record.
+ */
+import type { Bucket, Watch } from "../coordination/coordination.ts";
+import { messageOf } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { PeerIdentity } from "../peers/messages.ts";
+import type { Runtime, Timer } from "../runtime.ts";
+import { clockDriftMax, type Membership } from "./membership.ts";
+import { plan } from "./plan.ts";
+import type { Member, Table } from "./table.ts";
+import type { TableStore } from "./table-store.ts";
+
+const coordinatorKey = "coordinator";
+/** How long a plan waits for further changes, so that nodes which join together are planned together. */
+const planDelayMs = 100;
+
+export interface CoordinatorOptions {
+  readonly bucket: Bucket;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  readonly leaseMs: number;
+  readonly backups: number;
+  readonly membership: Membership;
+  readonly tables: TableStore;
+}
+
+export class Coordinator {
+  readonly #options: CoordinatorOptions;
+  readonly #proofs = new Set<string>();
+  #holder: PeerIdentity | undefined;
+  #holderSeenAtMs = 0;
+  #revision = 0;
+  #renewedAtMs = Number.NEGATIVE_INFINITY;
+  #beats = 0;
+  #watch: Watch | undefined;
+  #planTimer: Timer | undefined;
+  #claiming = false;
+  #planning = false;
+  #planAgain = false;
+  /** Something has changed since the last plan that may call for another. */
+  #dirty = true;
+  #stopped = false;
+
+  constructor(options: CoordinatorOptions) {
+    this.#options = options;
+  }
+
+  /** The id of the member that coordinates as far as is known here; empty if none. */
+  get holder(): string {
+    return this.#holder?.id ?? "";
+  }
+
+  get isCoordinator(): boolean {
+    return (
+      !this.#stopped &&
+      this.#holder?.incarnation === this.#options.membership.self.incarnation &&
+      this.#options.runtime.monotonicMs() - this.#renewedAtMs < this.#options.leaseMs
+    );
+  }
+
+  start(): Promise<void> {
+    this.#options.tables.subscribe(() => {
+      this.#dirty = true;
+      if (this.isCoordinator) this.#schedulePlan(planDelayMs);
+    });
+    return new Promise((resolve, reject) => {
+      this.#watch = this.#options.bucket.watch({
+        change: (change) => {
+          if (change.key === coordinatorKey) this.#sight(change.value, change.revision);
+        },
+        current: () => {
+          resolve();
+          this.tick();
+        },
+        ended: reject,
+      });
+    });
+  }
+
+  /** Gives the office up, so that another member takes it at once. */
+  async resign(): Promise<void> {
+    const held = this.isCoordinator;
+    this.stop();
+    if (!held) return;
+    try {
+      await this.#options.bucket.remove(coordinatorKey, this.#revision);
+    } catch (error) {
+      this.#options.log.warn(
+        { event: "resign-unanswered", error: messageOf(error) },
+        "no answer to resigning as coordinator",
+      );
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#watch?.stop();
+    this.#planTimer?.cancel();
+  }
+
+  /** The address of this incarnation refuses connections or answers as another one: its process is dead. */
+  processIsDead(peer: PeerIdentity): void {
+    if (this.#stopped) return;
+    if (this.#proofs.size >= 1024) this.#proofs.clear();
+    this.#proofs.add(peer.incarnation);
+    this.#dirty = true;
+    this.tick();
+  }
+
+  /** Members changed: a table may have to be planned. */
+  membersChanged(): void {
+    this.#dirty = true;
+    if (this.isCoordinator) this.#schedulePlan(planDelayMs);
+    else this.tick();
+  }
+
+  /** Looks at the whole ring again, as if everything had changed. */
+  planNow(): void {
+    this.#dirty = true;
+    this.tick();
+  }
+
+  /** Called at every heartbeat, and whenever something suggests that there is work. */
+  tick(): void {
+    if (this.#stopped || !this.#options.membership.leaseHolds) return;
+    void this.#claim().then(() => {
+      if (this.isCoordinator) this.#schedulePlan(0);
+    });
+  }
+
+  #sight(value: Uint8Array | undefined, revision: number): void {
+    if (revision <= this.#revision) return;
+    this.#revision = revision;
+    this.#holderSeenAtMs = this.#options.runtime.monotonicMs();
+    this.#holder =
+      value === undefined ? undefined : (JSON.parse(Buffer.from(value).toString("utf8")) as PeerIdentity);
+    if (this.#holder === undefined) this.tick();
+  }
+
+  /** Renews the office, or takes it if nobody holds it any more. */
+  async #claim(): Promise<void> {
+    const { bucket, leaseMs, log, membership, runtime } = this.#options;
+    if (this.#claiming) return;
+    const { id, incarnation, leaving } = membership.self;
+    const nowMs = runtime.monotonicMs();
+    const holder = this.#holder;
+    const mine = holder?.incarnation === incarnation;
+    if (mine && nowMs - this.#renewedAtMs < leaseMs / 4) return;
+    if (!mine) {
+      const silent = nowMs - this.#holderSeenAtMs >= leaseMs * (1 + clockDriftMax);
+      const free =
+        holder === undefined || silent || this.#proofs.has(holder.incarnation) || membership.isGone(holder);
+      // A leaving member takes the office only if nobody else could.
+      if (!free || (leaving && membership.living().some((member) => !member.leaving))) return;
+    }
+    this.#claiming = true;
+    try {
+      const value = Buffer.from(JSON.stringify({ id, incarnation, beat: ++this.#beats }));
+      const base = this.#revision;
+      const result =
+        base === 0
+          ? await bucket.create(coordinatorKey, value)
+          : await this.#take(value, base, holder === undefined);
+      if (result.written) {
+        this.#renewedAtMs = nowMs;
+        this.#sight(value, result.revision);
+        this.#dirty ||= !mine;
+        if (!mine) log.info({ event: "coordinator", node: id }, "this node coordinates now");
+      }
+    } catch (error) {
+      log.debug({ event: "coordinator-claim-unanswered", error: messageOf(error) }, "no answer to a claim");
+    } finally {
+      this.#claiming = false;
+    }
+  }
+
+  #take(value: Uint8Array, revision: number, removed: boolean) {
+    const { bucket } = this.#options;
+    return removed ? bucket.create(coordinatorKey, value) : bucket.update(coordinatorKey, value, revision);
+  }
+
+  #schedulePlan(delayMs: number): void {
+    if (delayMs > 0 && this.#planTimer !== undefined) return;
+    this.#planTimer?.cancel();
+    this.#planTimer = this.#options.runtime.after(delayMs, () => {
+      this.#planTimer = undefined;
+      void this.#plan();
+    });
+  }
+
+  async #plan(): Promise<void> {
+    if (this.#planning) {
+      this.#planAgain = true;
+      return;
+    }
+    this.#planning = true;
+    try {
+      do {
+        this.#planAgain = false;
+        await this.#buryTheDead();
+        if (!this.isCoordinator) return;
+        if (!this.#dirty) continue;
+        this.#dirty = false;
+        const { backups, tables } = this.#options;
+        const wasTable = tables.table;
+        await tables.publish((table) => plan(table, this.#expected(table), { backups }));
+        if (tables.table !== wasTable) this.#report(wasTable, tables.table);
+      } while (this.#planAgain && !this.#stopped);
+    } catch (error) {
+      this.#dirty = true;
+      if (!this.#stopped)
+        this.#options.log.error({ event: "plan-failed", error: messageOf(error) }, "planning failed");
+    } finally {
+      this.#planning = false;
+    }
+  }
+
+  async #buryTheDead(): Promise<void> {
+    const { log, membership, tables } = this.#options;
+    const candidates = new Map<string, Member>();
+    for (const member of [...tables.table.members, ...membership.living()])
+      candidates.set(member.incarnation, member);
+    for (const member of candidates.values()) {
+      if (member.incarnation === membership.self.incarnation || membership.isGone(member)) continue;
+      const proven = this.#proofs.has(member.incarnation);
+      if (!proven && !membership.leaseRanOut(member)) continue;
+      if (await membership.declareDead(member)) {
+        log.warn(
+          { event: "node-died", member: member.id, proof: proven ? "process" : "lease" },
+          `${member.id} is dead: ${proven ? "its process is gone" : "its lease ran out"}`,
+        );
+      }
+    }
+  }
+
+  /** The members that the next table should have: those of this one that live, then the new ones. */
+  #expected(table: Table): Member[] {
+    const { membership } = this.#options;
+    const living = new Map(membership.living().map((member) => [member.id, member]));
+    const expected: Member[] = [];
+    for (const member of table.members) {
+      const current = living.get(member.id);
+      living.delete(member.id);
+      if (current !== undefined) expected.push(current);
+      // No record of it was ever seen here: it is not known to be gone, and stays until its lease ran out.
+      else if (!membership.isGone(member)) expected.push(member);
+    }
+    return [...expected, ...living.values()];
+  }
+
+  #report(before: Table, after: Table): void {
+    const moves = after.rows.filter((row) => row.incoming !== "").length;
+    this.#options.log.info(
+      {
+        event: "table-published",
+        epoch: after.epoch,
+        members: after.members.length,
+        before: before.members.length,
+        moves,
+      },
+      `table ${after.epoch}: ${after.members.length} members, ${moves} partitions to move`,
+    );
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * Who is alive. Every node keeps a record in the members bucket and renews it by compare-and-set every heartbeat;
+ * the answer to a renewal is the node's lease, counted from before the request was sent. Whoever wants to declare
+ * a node dead waits its lease out on the own monotonic clock, or has proof that its process is gone, and then
+ * overwrites the record on exactly the revision it last saw. If that succeeds, the node has not renewed since and
+ * never can again, whatever the watches showed: it finds its record taken and starts over as a new incarnation.
+ */
+import type { Bucket, Change, Watch } from "../coordination/coordination.ts";
+import { messageOf, RingcacheError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { PeerAddress, PeerIdentity } from "../peers/messages.ts";
+import { type Runtime, sleep, type Timer } from "../runtime.ts";
+import type { Member } from "./table.ts";
+
+/** How much faster one node's clock may run than another's. */
+export const clockDriftMax = 0.02;
+
+interface MemberRecord extends Member {
+  /** Written in place of a member's record when it is declared dead. */
+  readonly dead?: boolean;
+  /** Makes every renewal a different value. */
+  readonly beat: number;
+}
+
+interface Sighting {
+  readonly record: MemberRecord | undefined;
+  readonly revision: number;
+  /** When this revision was first seen here, on this node's monotonic clock. */
+  readonly seenAtMs: number;
+}
+
+export interface MembershipOptions {
+  readonly bucket: Bucket;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  readonly heartbeatMs: number;
+  readonly leaseMs: number;
+  readonly self: Member;
+  /** Asks the address of a record that is in this node's way whether that incarnation lives. */
+  probe(peer: PeerAddress): Promise<"alive" | "refused" | "replaced" | "silent">;
+  /** Some record appeared, changed its content or went; not called for mere renewals. */
+  changed(): void;
+  /** The lease was renewed after it had lapsed, or for the first time. */
+  leaseRegained(): void;
+  /** This incarnation was declared dead: nothing may be served under it any more. */
+  fenced(): void;
+  /** After each heartbeat, answered or not. */
+  beat(): void;
+}
+
+export class Membership {
+  readonly #options: MembershipOptions;
+  readonly #sightings = new Map<string, Sighting>();
+  #self: Member;
+  #revision = 0;
+  #beats = 0;
+  #leaseUntilMs = Number.NEGATIVE_INFINITY;
+  /** Since when every renewal came in time; what was seen before a gap says nothing about who is alive. */
+  #steadySinceMs = Number.POSITIVE_INFINITY;
+  #timer: Timer | undefined;
+  #watch: Watch | undefined;
+  #renewing: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+    this.#self = options.self;
+  }
+
+  get self(): Member {
+    return this.#self;
+  }
+
+  /** Whether this node may trust that nobody has declared it dead. Ask in the very turn that relies on it. */
+  get leaseHolds(): boolean {
+    return this.#options.runtime.monotonicMs() < this.#leaseUntilMs;
+  }
+
+  /** Milliseconds since the lease was last renewed; infinite before the first time. */
+  get leaseAgeMs(): number {
+    return this.#options.runtime.monotonicMs() - (this.#leaseUntilMs - this.#options.leaseMs);
+  }
+
+  /** Registers this node. Throws NODE_ID_IN_USE if a live node has the id. */
+  async start(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#watch = this.#options.bucket.watch({
+        change: (change) => this.#sight(change),
+        current: resolve,
+        ended: (error) => {
+          this.#options.log.error(
+            { event: "members-watch-ended", error: error.message },
+            "the watch on the members ended",
+          );
+          reject(error);
+        },
+      });
+    });
+    await this.#register();
+    this.#scheduleBeat();
+  }
+
+  /** Starts over under a new incarnation after having been declared dead. */
+  async rejoin(incarnation: string): Promise<void> {
+    this.#self = { ...this.#self, incarnation };
+    this.#revision = 0;
+    await this.#register();
+    this.#scheduleBeat();
+  }
+
+  /** Tells the others that this node wants to hand over what it owns. */
+  async announceLeaving(): Promise<void> {
+    this.#self = { ...this.#self, leaving: true };
+    await this.renew();
+  }
+
+  /** Removes the record: this incarnation is gone for good. Best effort; without an answer its lease runs out. */
+  async leave(): Promise<void> {
+    this.stop();
+    await this.#renewing;
+    this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
+    try {
+      await this.#options.bucket.remove(this.#self.id, this.#revision);
+    } catch (error) {
+      this.#options.log.warn(
+        { event: "leave-unanswered", error: messageOf(error) },
+        "no answer to removing the member record",
+      );
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#watch?.stop();
+  }
+
+  /** The members that aren't known to be dead or gone, in the order in which their ids were first seen. */
+  living(): Member[] {
+    const living: Member[] = [];
+    for (const { record } of this.#sightings.values()) {
+      if (record !== undefined && record.dead !== true) living.push(memberOfRecord(record));
+    }
+    return living;
+  }
+
+  /** The id has been seen to have no record, or one that marks it dead, or that of another incarnation. */
+  isGone(member: PeerIdentity): boolean {
+    const sighting = this.#sightings.get(member.id);
+    if (sighting === undefined) return false;
+    const record = sighting.record;
+    return record === undefined || record.dead === true || record.incarnation !== member.incarnation;
+  }
+
+  /** True if `member` has been silent for longer than its lease, and this node is in a position to know. */
+  leaseRanOut(member: PeerIdentity): boolean {
+    const nowMs = this.#options.runtime.monotonicMs();
+    const waitMs = this.#options.leaseMs * (1 + clockDriftMax);
+    if (!this.leaseHolds || nowMs - this.#steadySinceMs < waitMs) return false;
+    const sighting = this.#sightings.get(member.id);
+    return sighting === undefined || nowMs - Math.max(sighting.seenAtMs, this.#steadySinceMs) >= waitMs;
+  }
+
+  /**
+   * Marks the incarnation dead on the revision last seen. True: it is dead and can never renew again. Call it only
+   * after its lease ran out or with proof that its process is gone.
+   */
+  async declareDead(member: Member): Promise<boolean> {
+    const { bucket, log } = this.#options;
+    const sighting = this.#sightings.get(member.id);
+    if (sighting !== undefined && this.isGone(member)) return true;
+    const value = encodeRecord({ ...member, dead: true, beat: 0 });
+    try {
+      const result =
+        sighting === undefined
+          ? await bucket.create(member.id, value)
+          : await bucket.update(member.id, value, sighting.revision);
+      if (result.written) this.#sight({ key: member.id, value, revision: result.revision });
+      return result.written;
+    } catch (error) {
+      log.warn(
+        { event: "declare-dead-unanswered", member: member.id, error: messageOf(error) },
+        "no answer to declaring a node dead",
+      );
+      return false;
+    }
+  }
+
+  async #register(): Promise<void> {
+    const { bucket, runtime, leaseMs, probe } = this.#options;
+    const id = this.#self.id;
+    let rival: { revision: number; sinceMs: number } | undefined;
+    const giveUpAtMs = runtime.monotonicMs() + 10 * leaseMs;
+    while (!this.#stopped) {
+      try {
+        const entry = await bucket.get(id);
+        const record = entry === undefined ? undefined : decodeRecord(entry.value);
+        const inTheWay =
+          record !== undefined && record.dead !== true && record.incarnation !== this.#self.incarnation;
+        let free = !inTheWay;
+        if (inTheWay) {
+          if (rival?.revision !== entry!.revision) {
+            // It renewed while we watched: no lease to wait out, it lives.
+            if (rival !== undefined) throw this.#idInUse(record);
+            rival = { revision: entry!.revision, sinceMs: runtime.monotonicMs() };
+          }
+          const answer = await probe(record);
+          if (answer === "alive") throw this.#idInUse(record);
+          const waitedMs = runtime.monotonicMs() - rival.sinceMs;
+          free = answer === "refused" || answer === "replaced" || waitedMs >= leaseMs * (1 + clockDriftMax);
+        }
+        if (free && (await this.#write(entry?.revision ?? 0))) return;
+      } catch (error) {
+        if (error instanceof RingcacheError && error.code === "NODE_ID_IN_USE") throw error;
+        if (runtime.monotonicMs() > giveUpAtMs) throw error;
+      }
+      await sleep(runtime, Math.min(100, leaseMs / 10));
+    }
+    throw new RingcacheError("CLOSED", "the ring was closed");
+  }
+
+  #idInUse(record: MemberRecord): RingcacheError {
+    return new RingcacheError(
+      "NODE_ID_IN_USE",
+      `node "${record.id}" is already running at ${record.host}:${record.port}: choose another node id or stop that one`,
+    );
+  }
+
+  /** One compare-and-set of the own record. True: stored, and the lease extends from before it was sent. */
+  async #write(revision: number): Promise<boolean> {
+    const { bucket, runtime, leaseMs } = this.#options;
+    const sentAtMs = runtime.monotonicMs();
+    const value = encodeRecord({ ...this.#self, beat: ++this.#beats });
+    const result = await (revision === 0
+      ? bucket.create(this.#self.id, value)
+      : bucket.update(this.#self.id, value, revision));
+    if (!result.written) return false;
+    this.#revision = result.revision;
+    const lapsed = !this.leaseHolds;
+    this.#leaseUntilMs = Math.max(this.#leaseUntilMs, sentAtMs + leaseMs);
+    if (lapsed && this.leaseHolds) {
+      this.#steadySinceMs = runtime.monotonicMs();
+      this.#options.leaseRegained();
+    }
+    return true;
+  }
+
+  #scheduleBeat(): void {
+    if (this.#stopped) return;
+    this.#timer?.cancel();
+    this.#timer = this.#options.runtime.after(this.#options.heartbeatMs, () => {
+      this.#scheduleBeat();
+      void this.renew();
+    });
+  }
+
+  /** Renews the record now; joins a renewal that is under way, so that at most one is. */
+  async renew(): Promise<void> {
+    if (this.#stopped) return;
+    const wanted = this.#self;
+    while (this.#renewing !== undefined) await this.#renewing;
+    if (this.#stopped || wanted.incarnation !== this.#self.incarnation) return;
+    this.#renewing = this.#renew().finally(() => {
+      this.#renewing = undefined;
+    });
+    await this.#renewing;
+    this.#options.beat();
+  }
+
+  async #renew(): Promise<void> {
+    const { bucket, log, runtime } = this.#options;
+    try {
+      for (let attempt = 0; attempt < 5 && !this.#stopped; attempt++) {
+        if (await this.#write(this.#revision)) return;
+        // Another revision is there: an earlier write of ours whose answer was lost, or somebody else's verdict.
+        const entry = await bucket.get(this.#self.id);
+        const record = entry === undefined ? undefined : decodeRecord(entry.value);
+        const ours =
+          record !== undefined && record.incarnation === this.#self.incarnation && record.dead !== true;
+        if (ours && entry!.revision > this.#revision) {
+          this.#revision = entry!.revision;
+        } else if (ours) {
+          await sleep(runtime, 10); // A stale read; the next may be newer.
+        } else {
+          this.#fence();
+          return;
+        }
+      }
+    } catch (error) {
+      log.warn({ event: "heartbeat-unanswered", error: messageOf(error) }, "no answer to a heartbeat");
+    }
+  }
+
+  #fence(): void {
+    this.#timer?.cancel();
+    this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
+    this.#steadySinceMs = Number.POSITIVE_INFINITY;
+    if (!this.#stopped) this.#options.fenced();
+  }
+
+  #sight(change: Change): void {
+    const known = this.#sightings.get(change.key);
+    if (known !== undefined && known.revision >= change.revision) return;
+    let record: MemberRecord | undefined;
+    try {
+      record = change.value === undefined ? undefined : decodeRecord(change.value);
+    } catch (error) {
+      this.#options.log.error(
+        { event: "member-unreadable", key: change.key, error: messageOf(error) },
+        "ignored an unreadable member record",
+      );
+      return;
+    }
+    this.#sightings.set(change.key, {
+      record,
+      revision: change.revision,
+      seenAtMs: this.#options.runtime.monotonicMs(),
+    });
+    const before = known?.record;
+    const same =
+      before !== undefined &&
+      record !== undefined &&
+      before.incarnation === record.incarnation &&
+      before.leaving === record.leaving &&
+      before.dead === record.dead;
+    if (!same && !(known !== undefined && before === undefined && record === undefined))
+      this.#options.changed();
+  }
+}
+
+function memberOfRecord(record: MemberRecord): Member {
+  const { id, incarnation, host, port, http, zone, leaving } = record;
+  return { id, incarnation, host, port, http, zone, leaving };
+}
+
+function encodeRecord(record: MemberRecord): Uint8Array {
+  return Buffer.from(JSON.stringify(record));
+}
+
+function decodeRecord(value: Uint8Array): MemberRecord {
+  const record = JSON.parse(Buffer.from(value).toString("utf8")) as MemberRecord;
+  if (typeof record.id !== "string" || typeof record.incarnation !== "string")
+    throw new Error("not a member record");
+  return record;
+}

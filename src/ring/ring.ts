@@ -1,0 +1,515 @@
+/** The Ring pattern: partitions of a key space, owned by members that come and go. Usable without the cache. */
+import { EventEmitter } from "node:events";
+import type { NodeConfig } from "../config.ts";
+import type { Bucket, Coordination } from "../coordination/coordination.ts";
+import { RingcacheError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { Peers } from "../peers/peers.ts";
+import type { Transport } from "../peers/transport.ts";
+import { type Runtime, sleep } from "../runtime.ts";
+import { Coordinator } from "./coordinator.ts";
+import { Membership } from "./membership.ts";
+import { Ownership, type PartitionKeeper, type PartitionsHook } from "./ownership.ts";
+import { decodeAnswer, encodeCall, type Handler, Handlers, type Payload } from "./rpc.ts";
+import { agreeOnSettings } from "./settings.ts";
+import { partitionOf, slotOf } from "./slots.ts";
+import { type Member, memberOf, type Table } from "./table.ts";
+import { TableStore } from "./table-store.ts";
+
+/** The kinds of peer requests; each belongs to one layer. */
+export const PeerKind = { rpc: 1, command: 2, handoff: 3 } as const;
+
+const planMethod = "ring.plan";
+const incarnationSizeBytes = 8;
+const probeTimeoutMs = 1_000;
+/** How long a node that starts waits for the coordinator to take it in. */
+const joinTimeoutMs = 60_000;
+
+export interface RingOptions {
+  readonly config: NodeConfig;
+  readonly coordination: Coordination;
+  readonly runtime: Runtime;
+  readonly transport: Transport;
+  readonly log: Log;
+  /** Called with partitions that this node now owns, before it serves them. */
+  readonly onOwn?: PartitionsHook;
+  /** Called with partitions that this node gives up, before their new owner's onOwn. */
+  readonly onRelease?: PartitionsHook;
+  /** Runs at the very end of `close` and `stop`. */
+  readonly closed?: () => Promise<void>;
+  /** What holds the partitions' data and moves it; absent for a ring without data. */
+  readonly keeper?: (ring: Ring) => PartitionKeeper;
+}
+
+export interface RingEvents {
+  /** A newer table is known here. */
+  table: [table: Table, previous: Table];
+  joined: [member: Member];
+  left: [member: Member];
+  /** The set of partitions that this node serves has changed. */
+  owned: [];
+  /** The lease was renewed after having lapsed. */
+  lease: [];
+}
+
+export interface RingStats {
+  readonly num_partitions: number;
+  readonly num_nodes: number;
+  readonly owned_partitions: number;
+  readonly is_coordinator: boolean;
+  readonly is_rebalancing: boolean;
+  readonly partitions_by_node: Readonly<Record<string, number>>;
+}
+
+export class Ring extends EventEmitter<RingEvents> {
+  readonly config: NodeConfig;
+  readonly peers: Peers;
+  readonly coordination: Coordination;
+  readonly #log: Log;
+  readonly #runtime: Runtime;
+  readonly #tables: TableStore;
+  readonly #membership: Membership;
+  readonly #coordinator: Coordinator;
+  readonly #ownership: Ownership;
+  readonly #handlers = new Handlers();
+  readonly #own: PartitionsHook[] = [];
+  readonly #release: PartitionsHook[] = [];
+  #state: "open" | "leaving" | "closed" = "open";
+  #draining: Promise<void> | undefined;
+  #leaving: Promise<void> | undefined;
+  readonly #closed: (() => Promise<void>) | undefined;
+
+  /** Joins; resolves when the table has this node. Throws NODE_ID_IN_USE, PARTITIONS_MISMATCH, PORT_UNUSABLE, COORDINATION_*. */
+  static async join(options: RingOptions): Promise<Ring> {
+    const { config, coordination, runtime, transport, log } = options;
+    const members = await coordination.openBucket(`${config.platform}-members`);
+    const bucket = await coordination.openBucket(`${config.platform}-ring`);
+    const { secret } = await agreeOnSettings(bucket, runtime, config.platform, config.partitions);
+    const incarnation = newIncarnation(runtime);
+    const identity = { id: config.node, incarnation };
+    const peers = new Peers({ runtime, transport, log, platform: config.platform, self: identity, secret });
+    let ring: Ring | undefined;
+    try {
+      const { port } = await peers.listen(config.peerHost, config.peerPort);
+      const self: Member = {
+        ...identity,
+        host: config.advertiseHost,
+        port,
+        http: config.advertiseHttp,
+        zone: config.zone,
+        leaving: false,
+      };
+      ring = new Ring(options, { members, bucket, peers, self });
+      await ring.#start();
+      return ring;
+    } catch (error) {
+      if (ring === undefined) await peers.close();
+      else await ring.stop();
+      throw error;
+    }
+  }
+
+  private constructor(
+    options: RingOptions,
+    parts: { members: Bucket; bucket: Bucket; peers: Peers; self: Member },
+  ) {
+    super();
+    const { config, runtime, log } = options;
+    const { bucket, peers, self } = parts;
+    this.config = config;
+    this.coordination = options.coordination;
+    this.peers = peers;
+    this.#log = log;
+    this.#runtime = runtime;
+    this.#closed = options.closed;
+    if (options.onOwn !== undefined) this.#own.push(options.onOwn);
+    if (options.onRelease !== undefined) this.#release.push(options.onRelease);
+    const tables = new TableStore({
+      bucket,
+      partitions: config.partitions,
+      runtime,
+      log,
+      writer: self.incarnation,
+    });
+    this.#tables = tables;
+    this.#membership = new Membership({
+      bucket: parts.members,
+      runtime,
+      log,
+      heartbeatMs: config.heartbeatMs,
+      leaseMs: config.leaseMs,
+      self,
+      probe: (peer) => peers.probe(peer, probeTimeoutMs),
+      changed: () => this.#coordinator.membersChanged(),
+      leaseRegained: () => this.emit("lease"),
+      fenced: () => void this.#rejoin(),
+      beat: () => this.#coordinator.tick(),
+    });
+    this.#coordinator = new Coordinator({
+      bucket,
+      runtime,
+      log,
+      leaseMs: config.leaseMs,
+      backups: 0,
+      membership: this.#membership,
+      tables,
+    });
+    this.#ownership = new Ownership(
+      {
+        runtime,
+        log,
+        tables,
+        keeper: options.keeper?.(this),
+        onOwn: () => this.#own,
+        onRelease: () => this.#release,
+        changed: () => this.emit("owned"),
+      },
+      self,
+      config.partitions,
+    );
+    peers.handle(
+      PeerKind.rpc,
+      (request) => void this.#handlers.serve(request, (partition) => this.serves(partition)),
+    );
+    this.handle(planMethod, () => this.#coordinator.planNow());
+  }
+
+  async #start(): Promise<void> {
+    this.#tables.subscribe((table, previous) => this.#onTable(table, previous));
+    this.peers.onLink((peer, event) => {
+      if (event !== "refused" && event !== "replaced") return;
+      this.#log.warn(
+        { event: "peer-process-gone", peer: peer.id, proof: event },
+        `the process of ${peer.id} is gone`,
+      );
+      this.#coordinator.processIsDead(peer);
+    });
+    await this.#tables.start();
+    await this.#membership.start();
+    await this.#coordinator.start();
+    await this.#waitFor(() => this.isMember, joinTimeoutMs, "the coordinator to take this node in");
+  }
+
+  get nodeId(): string {
+    return this.config.node;
+  }
+
+  /** The published state as this node knows it. */
+  get table(): Table {
+    return this.#tables.table;
+  }
+
+  get coordinator(): string {
+    return this.#coordinator.holder;
+  }
+
+  /** Whether the table has this incarnation of the node. */
+  get isMember(): boolean {
+    const self = this.#membership.self;
+    return memberOf(this.table, self.id)?.incarnation === self.incarnation;
+  }
+
+  get isLeaving(): boolean {
+    return this.#state !== "open";
+  }
+
+  /** The other members of the table. */
+  get others(): readonly Member[] {
+    return this.table.members.filter((member) => member.id !== this.nodeId);
+  }
+
+  partitionFor(key: string | Uint8Array): number {
+    return partitionOf(slotOf(typeof key === "string" ? Buffer.from(key) : key), this.config.partitions);
+  }
+
+  /** The id of the partition's owner; empty while it has none. */
+  nodeForPartition(partition: number): string {
+    return this.table.rows[partition]?.owner ?? "";
+  }
+
+  nodeFor(key: string | Uint8Array): string {
+    return this.nodeForPartition(this.partitionFor(key));
+  }
+
+  /** Whether this node may act as the owner of the partition in this very turn. */
+  serves(partition: number): boolean {
+    return this.#ownership.isActive(partition) && this.#membership.leaseHolds;
+  }
+
+  /** Whether the partition is this node's, though it may be sealed, about to open or without a lease just now. */
+  holds(partition: number): boolean {
+    return this.#ownership.holds(partition);
+  }
+
+  ownsKey(key: string | Uint8Array): boolean {
+    return this.serves(this.partitionFor(key));
+  }
+
+  ownedPartitions(): number[] {
+    return this.#ownership.active();
+  }
+
+  /** Adds a hook. One that is added after the join isn't called for what this node owns already. */
+  onOwn(hook: PartitionsHook): void {
+    this.#own.push(hook);
+  }
+
+  onRelease(hook: PartitionsHook): void {
+    this.#release.push(hook);
+  }
+
+  /** Serves calls of `method`, 1 to 255 bytes of UTF-8; a second handler replaces the first. */
+  handle(method: string, handler: Handler): void {
+    this.#handlers.set(method, handler);
+  }
+
+  /** Calls a member by id. Throws NODE_UNKNOWN, METHOD_UNKNOWN, HANDLER_FAILED, PEER_*, LINK_LOST, DEADLINE_EXCEEDED. */
+  async call(
+    node: string,
+    method: string,
+    payload?: Payload,
+    timeoutMs = this.config.requestDeadlineMs,
+  ): Promise<Payload> {
+    if (node === this.nodeId) return this.#handlers.run(method, payload, node, node);
+    const member = memberOf(this.table, node);
+    if (member === undefined)
+      throw new RingcacheError("NODE_UNKNOWN", `there is no member "${node}" in the ring`);
+    const frame = await this.peers.requestPromise(
+      member,
+      PeerKind.rpc,
+      encodeCall(method, payload),
+      timeoutMs,
+    );
+    return decodeAnswer(frame, method, node).payload;
+  }
+
+  /**
+   * Calls whoever owns `key`, and only while it does: during a move the call waits, up to `timeoutMs`. Errors as of
+   * {@link call}; with outcome `unknown` the handler may have run.
+   */
+  async callOwner(
+    key: string | Uint8Array,
+    method: string,
+    payload?: Payload,
+    timeoutMs = this.config.requestDeadlineMs,
+  ): Promise<Payload> {
+    const partition = this.partitionFor(key);
+    const frame = encodeCall(method, payload, partition);
+    const endMs = this.#runtime.monotonicMs() + timeoutMs;
+    for (;;) {
+      const leftMs = endMs - this.#runtime.monotonicMs();
+      if (leftMs <= 0)
+        throw new RingcacheError("DEADLINE_EXCEEDED", `no node served partition ${partition} in time`);
+      const owner = memberOf(this.table, this.nodeForPartition(partition));
+      if (owner?.id === this.nodeId) {
+        if (this.serves(partition)) return this.#handlers.run(method, payload, this.nodeId, this.nodeId);
+      } else if (owner !== undefined) {
+        try {
+          const answer = decodeAnswer(
+            await this.peers.requestPromise(owner, PeerKind.rpc, frame, leftMs),
+            method,
+            owner.id,
+          );
+          if (!answer.notOwner) return answer.payload;
+        } catch (error) {
+          const retry =
+            error instanceof RingcacheError && error.code.startsWith("PEER_") && error.outcome === "none";
+          if (!retry) throw error;
+        }
+      }
+      await sleep(this.#runtime, Math.min(10, leftMs));
+    }
+  }
+
+  /** Calls every member, this one included; one result each, in the table's order. */
+  async broadcast(
+    method: string,
+    payload?: Payload,
+    timeoutMs = this.config.requestDeadlineMs,
+  ): Promise<BroadcastResult[]> {
+    const nodes = this.table.members.map((member) => member.id);
+    const settled = await Promise.allSettled(
+      nodes.map((node) => this.call(node, method, payload, timeoutMs)),
+    );
+    return settled.map((result, i) =>
+      result.status === "fulfilled"
+        ? { node: nodes[i]!, ok: true, payload: result.value }
+        : { node: nodes[i]!, ok: false, error: result.reason as Error },
+    );
+  }
+
+  stats(): RingStats {
+    const { members, rows } = this.table;
+    const byNode: Record<string, number> = Object.fromEntries(members.map((member) => [member.id, 0]));
+    let moving = false;
+    for (const row of rows) {
+      if (row.owner !== "") byNode[row.owner] = (byNode[row.owner] ?? 0) + 1;
+      moving ||= row.incoming !== "" || row.owner === "";
+    }
+    return {
+      num_partitions: rows.length,
+      num_nodes: members.length,
+      owned_partitions: this.#ownership.active().length,
+      is_coordinator: this.#coordinator.isCoordinator,
+      is_rebalancing: moving,
+      partitions_by_node: byNode,
+    };
+  }
+
+  /** Resolves when the table has at least `count` members. Throws DEADLINE_EXCEEDED. */
+  waitForNodes(count: number, timeoutMs = 30_000): Promise<void> {
+    return this.#waitFor(() => this.table.members.length >= count, timeoutMs, `${count} nodes`);
+  }
+
+  /** Resolves when every partition has an owner and none is on the move. Throws DEADLINE_EXCEEDED. */
+  waitForPartitions(timeoutMs = 30_000): Promise<void> {
+    return this.#waitFor(
+      () => this.isMember && !this.stats().is_rebalancing,
+      timeoutMs,
+      "every partition to be settled",
+    );
+  }
+
+  /** Has the coordinator look at the whole ring again; resolves when every partition is settled. */
+  async rebalance(timeoutMs = 30_000): Promise<void> {
+    const node = this.coordinator;
+    if (node !== "") await this.call(node, planMethod, undefined, timeoutMs);
+    await this.waitForPartitions(timeoutMs);
+  }
+
+  /**
+   * Hands every partition over and gets no new one; resolves when this node owns nothing, or after `drainTimeoutMs`
+   * with an error in the log. It goes on to route calls.
+   */
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  /** Drains, leaves the ring and closes. */
+  close(): Promise<void> {
+    this.#leaving ??= this.#leave();
+    return this.#leaving;
+  }
+
+  /** Closes without handing anything over: to the others this node has died. */
+  async stop(): Promise<void> {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#membership.stop();
+    this.#coordinator.stop();
+    this.#tables.close();
+    await this.#ownership.stop();
+    await this.peers.close();
+    this.removeAllListeners();
+    await this.#closed?.();
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#state !== "open") return;
+    this.#state = "leaving";
+    const { drainTimeoutMs } = this.config;
+    try {
+      await this.#membership.announceLeaving();
+      this.#coordinator.planNow();
+      await this.#waitFor(
+        () => this.#isEmpty() || this.#isAlone(),
+        drainTimeoutMs,
+        "every partition to be handed over",
+      );
+    } catch (error) {
+      const partitions = this.ownedPartitions().length;
+      this.#log.error(
+        { event: "drain-incomplete", partitions, err: error },
+        "not every partition could be handed over",
+      );
+    }
+  }
+
+  async #leave(): Promise<void> {
+    await this.drain();
+    if (this.#state === "closed") return;
+    await this.#membership.leave();
+    await this.#coordinator.resign();
+    // Whoever asks this node is told to look at the table until the table is without it.
+    if (!this.#isAlone()) {
+      const gone = (): boolean => memberOf(this.table, this.nodeId) === undefined;
+      await this.#waitFor(gone, this.config.leaseMs, "the table").catch(() => undefined);
+    }
+    await this.stop();
+  }
+
+  #isEmpty(): boolean {
+    return this.table.rows.every(
+      (row) =>
+        row.owner !== this.nodeId && row.incoming !== this.nodeId && !row.backups.includes(this.nodeId),
+    );
+  }
+
+  /** Nobody is there to hand anything to. */
+  #isAlone(): boolean {
+    return this.#membership.living().every((member) => member.leaving || member.id === this.nodeId);
+  }
+
+  async #rejoin(): Promise<void> {
+    this.#log.error({ event: "fenced" }, "this node was declared dead: it drops what it held and joins anew");
+    const identity = { id: this.nodeId, incarnation: newIncarnation(this.#runtime) };
+    this.#ownership.loseAll({ ...this.#membership.self, ...identity });
+    this.peers.setSelf(identity);
+    while (this.#state === "open") {
+      try {
+        await this.#membership.rejoin(identity.incarnation);
+        return;
+      } catch (error) {
+        this.#log.warn({ event: "rejoin-failed", err: error }, "joining anew failed, trying again");
+        await sleep(this.#runtime, 1_000);
+      }
+    }
+  }
+
+  #onTable(table: Table, previous: Table): void {
+    this.peers.retain(this.others);
+    this.#ownership.reconcile(table);
+    const before = new Map(previous.members.map((member) => [member.incarnation, member]));
+    for (const member of table.members) {
+      if (!before.delete(member.incarnation)) this.emit("joined", member);
+    }
+    for (const member of before.values()) this.emit("left", member);
+    this.emit("table", table, previous);
+  }
+
+  #waitFor(holds: () => boolean, timeoutMs: number, what: string): Promise<void> {
+    if (holds()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const unsubscribe = this.#tables.subscribe(() => check());
+      const timer = this.#runtime.after(timeoutMs, () => {
+        end();
+        reject(new RingcacheError("DEADLINE_EXCEEDED", `waited ${timeoutMs} ms for ${what}`));
+      });
+      let poll = this.#runtime.after(100, onPoll);
+      const end = (): void => {
+        timer.cancel();
+        poll.cancel();
+        unsubscribe();
+      };
+      const check = (): void => {
+        if (!holds()) return;
+        end();
+        resolve();
+      };
+      const self = this;
+      function onPoll(): void {
+        poll = self.#runtime.after(100, onPoll);
+        check();
+      }
+    });
+  }
+}
+
+export type BroadcastResult =
+  | { readonly node: string; readonly ok: true; readonly payload: Payload }
+  | { readonly node: string; readonly ok: false; readonly error: Error };
+
+function newIncarnation(runtime: Runtime): string {
+  return runtime.randomBytes(incarnationSizeBytes).toString("hex");
+}
