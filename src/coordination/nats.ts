@@ -1,0 +1,262 @@
+/** Coordination through NATS JetStream. */
+import {
+  DiscardPolicy,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamInfo,
+} from "@nats-io/jetstream";
+import { connect, type NatsConnection, nanos, errors as natsErrors } from "@nats-io/transport-node";
+import { messageOf, RingcacheError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Bucket, BucketOptions, Coordination, CoordinationStatus } from "./coordination.ts";
+import { requireBucketName } from "./names.ts";
+import { NatsBucket } from "./nats-bucket.ts";
+import { streamOf } from "./nats-layout.ts";
+import { closedError, NatsSession } from "./nats-session.ts";
+import { type NatsServers, parseNatsUrls } from "./nats-url.ts";
+import type { NatsWatch } from "./nats-watch.ts";
+
+export interface NatsOptions {
+  /** One or several comma-separated `nats://` or `tls://` URLs, with `user:password@` or `token@` if need be. */
+  readonly url: string;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  /** For reaching a server and finding its JetStream, in all. */
+  readonly connectTimeoutMs?: number;
+  /** For one request, the wait for a connection included. */
+  readonly requestTimeoutMs?: number;
+  /** How the connection is called in the server's monitoring. */
+  readonly name?: string;
+}
+
+const reconnectMsMin = 100;
+const reconnectMsMax = 1_000;
+/** Two pings unanswered and the connection counts as broken: a stopped server is noticed within 6 s. */
+const pingIntervalMs = 2_000;
+/** Before this, a *clustered* server can let two concurrent compare-and-sets both succeed. */
+const clusterVersionMin = [2, 12, 3] as const;
+
+/** Throws OPTION_INVALID for the URL, COORDINATION_UNAVAILABLE with one sentence for everything else. */
+export async function connectNats(options: NatsOptions): Promise<NatsCoordination> {
+  const { runtime, log, connectTimeoutMs = 4_000, requestTimeoutMs = 2_000 } = options;
+  const servers = parseNatsUrls(options.url);
+  const deadlineMs = runtime.monotonicMs() + connectTimeoutMs;
+  const connection = await dial(servers, options, connectTimeoutMs);
+  let manager: JetStreamManager;
+  try {
+    const timeout = Math.max(deadlineMs - runtime.monotonicMs(), 100);
+    await jetstreamManager(connection, { timeout });
+    manager = await jetstreamManager(connection, { timeout: requestTimeoutMs, checkAPI: false });
+  } catch (error) {
+    await connection.close();
+    throw jetstreamMissing(servers.location, error);
+  }
+  const session = new NatsSession({
+    connection,
+    jetstream: jetstream(connection, { timeout: requestTimeoutMs }),
+    manager,
+    runtime,
+    log,
+    location: servers.location,
+    requestTimeoutMs,
+  });
+  const coordination = new NatsCoordination(session);
+  warnOfOldCluster(connection, log, servers.location);
+  return coordination;
+}
+
+export class NatsCoordination implements Coordination {
+  readonly location: string;
+  /** Of the server that was connected to first. */
+  readonly serverVersion: string;
+  readonly #session: NatsSession;
+  readonly #watches = new Set<NatsWatch>();
+
+  constructor(session: NatsSession) {
+    this.#session = session;
+    this.location = session.location;
+    this.serverVersion = session.connection.info?.version ?? "unknown";
+    void this.#follow();
+    void session.connection.closed().then((error) => this.#closed(error));
+  }
+
+  get status(): CoordinationStatus {
+    return this.#session.status;
+  }
+
+  /** `ttlMs`: at least 100, or NATS refuses it. A bucket that is there already keeps the options it was made with. */
+  async openBucket(name: string, options: BucketOptions = {}): Promise<Bucket> {
+    requireBucketName(name);
+    const info = await this.#session.request(() => openStream(this.#session.manager, name, options));
+    return new NatsBucket(this.#session, name, info.created, this.#watches);
+  }
+
+  onStatus(listener: (status: CoordinationStatus) => void): () => void {
+    return this.#session.onStatus(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#closed();
+    await this.#session.connection.close();
+  }
+
+  async #follow(): Promise<void> {
+    const { connection, log, location } = this.#session;
+    for await (const status of connection.status()) {
+      if (status.type === "disconnect") {
+        this.#session.setStatus("disconnected");
+        log.warn({ location }, "The connection to NATS is lost; reconnecting.");
+      } else if (status.type === "reconnect") {
+        this.#session.setStatus("connected");
+        log.info({ location }, "Connected to NATS again.");
+      } else if (status.type === "error") {
+        log.warn({ location, error: status.error.message }, "NATS reported an error.");
+      }
+    }
+  }
+
+  #closed(error?: unknown): void {
+    if (this.#session.status === "closed") return;
+    if (error) {
+      this.#session.log.error(
+        { location: this.location, error: messageOf(error) },
+        "The NATS connection was closed.",
+      );
+    }
+    this.#session.setStatus("closed");
+    for (const watch of [...this.#watches]) watch.end(closedError(error));
+  }
+}
+
+async function dial(servers: NatsServers, options: NatsOptions, timeoutMs: number): Promise<NatsConnection> {
+  const { runtime } = options;
+  let attempts = 0;
+  const connecting = connect({
+    servers: servers.servers,
+    ...(servers.tls && { tls: {} }),
+    ...(servers.user !== undefined && { user: servers.user, pass: servers.password ?? "" }),
+    ...(servers.token !== undefined && { token: servers.token }),
+    name: options.name ?? "ringcache",
+    // So that one server that accepts and says nothing leaves time for the next.
+    timeout: Math.max(timeoutMs / servers.servers.length, 250),
+    maxReconnectAttempts: -1,
+    ignoreAuthErrorAbort: true,
+    pingInterval: pingIntervalMs,
+    maxPingOut: 2,
+    noAsyncTraces: true,
+    reconnectDelayHandler: () => {
+      // Asked again in each round of a wait, so the growth is gentle.
+      attempts += 1;
+      const delayMs = Math.min(reconnectMsMin * 1.2 ** Math.min(attempts, 20), reconnectMsMax);
+      return Math.round(delayMs * (0.75 + runtime.random() / 4));
+    },
+  });
+  let timer: { cancel(): void } | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = runtime.after(timeoutMs, () => reject(new Error(`no answer within ${timeoutMs} ms`)));
+  });
+  try {
+    const connection = await Promise.race([connecting, late]);
+    void (async () => {
+      for await (const status of connection.status()) if (status.type === "reconnect") attempts = 0;
+    })();
+    return connection;
+  } catch (error) {
+    // If it still comes about, nobody wants it any more.
+    connecting.then((connection) => connection.close()).catch(() => {});
+    throw unreachable(servers.location, error);
+  } finally {
+    timer?.cancel();
+  }
+}
+
+/** Several nodes do this at once: the same bucket made twice is one bucket, made differently it is the first one's. */
+async function openStream(
+  manager: JetStreamManager,
+  name: string,
+  options: BucketOptions,
+): Promise<StreamInfo> {
+  const stream = streamOf(name);
+  const find = async (): Promise<StreamInfo | undefined> => {
+    try {
+      return await manager.streams.info(stream);
+    } catch (error) {
+      if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound)
+        return undefined;
+      throw error;
+    }
+  };
+  const found = await find();
+  if (found !== undefined) return found;
+  try {
+    return await manager.streams.add({
+      name: stream,
+      subjects: [`$KV.${name}.>`],
+      retention: RetentionPolicy.Limits,
+      storage: StorageType.File,
+      discard: DiscardPolicy.New,
+      max_msgs_per_subject: 1,
+      num_replicas: 1,
+      allow_rollup_hdrs: true,
+      deny_delete: true,
+      // A replica that answers by itself may be behind; reads go to the leader.
+      allow_direct: false,
+      ...(options.ttlMs !== undefined && { max_age: nanos(options.ttlMs) }),
+    });
+  } catch (error) {
+    const made = await find();
+    if (made === undefined) throw error;
+    return made;
+  }
+}
+
+function unreachable(location: string, error: unknown): RingcacheError {
+  if (error instanceof natsErrors.AuthorizationError) {
+    return new RingcacheError(
+      "COORDINATION_UNAVAILABLE",
+      `The NATS server at ${location} refused the credentials in its URL, or needs some.`,
+      { cause: error },
+    );
+  }
+  return new RingcacheError(
+    "COORDINATION_UNAVAILABLE",
+    `No NATS server can be reached at ${location} (${messageOf(error)}): start one with \`nats-server -js\`, or use \`ringcache dev\`, which needs none.`,
+    { cause: error },
+  );
+}
+
+function jetstreamMissing(location: string, error: unknown): RingcacheError {
+  const disabled = error instanceof Error && error.name === "JetStreamNotEnabled";
+  const what = disabled ? "has no JetStream" : `has a JetStream that doesn't answer (${messageOf(error)})`;
+  return new RingcacheError(
+    "COORDINATION_UNAVAILABLE",
+    `The NATS server at ${location} ${what}: start it with \`nats-server -js\`, or use \`ringcache dev\`, which needs none.`,
+    { cause: error },
+  );
+}
+
+function warnOfOldCluster(connection: NatsConnection, log: Log, location: string): void {
+  const { version = "", cluster = "" } = connection.info ?? {};
+  if (cluster === "" || !isOlder(version, clusterVersionMin)) return;
+  log.warn(
+    { location, version, cluster },
+    `The clustered NATS server is ${version}: before ${clusterVersionMin.join(".")} two concurrent writes can both succeed, so upgrade it.`,
+  );
+}
+
+/** Whether a version like `2.9.10` or `2.12.0-RC.1` comes before `than`. An unreadable one counts as older. */
+export function isOlder(version: string, than: readonly [number, number, number]): boolean {
+  const parts = version.split(/[.-]/, 3).map(Number);
+  for (const [index, least] of than.entries()) {
+    const part = parts[index];
+    if (part === undefined || Number.isNaN(part)) return true;
+    if (part !== least) return part < least;
+  }
+  return false;
+}
