@@ -6,7 +6,8 @@ import { connectNats, isOlder, type NatsCoordination } from "../../src/coordinat
 import { silentLog } from "../../src/log.ts";
 import { systemRuntime as runtime } from "../../src/runtime.ts";
 import { freePort, type NatsServer, startNatsServer } from "../support/nats-server.ts";
-import { bytes, coordinationContract, Recorder, text, until, written } from "./coordination.ts";
+import { bytes, Recorder, text, until, written } from "../support/recorder.ts";
+import { coordinationContract } from "./coordination.ts";
 
 const log = silentLog;
 
