@@ -107,7 +107,7 @@ export class CacheKeeper implements PartitionKeeper {
     const move = this.#moves.get(partition) ?? 0;
     const sender = this.#senders.get(partition);
     if (sender !== undefined) this.#untap(partition, sender);
-    const store = this.#partitions.remove(partition, to === undefined);
+    const store = this.#partitions.remove(partition);
     if (to !== undefined && store !== undefined) {
       this.#retained.set(partition, store);
       void this.#retainUntilActive(partition, store, to, move);

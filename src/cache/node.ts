@@ -42,6 +42,9 @@ export class CacheNode implements Door {
             router.room.wake(partition),
           );
           joining.on("table", () => keeper.tableChanged());
+          joining.on("lost", (lost) =>
+            partitions.lost(lost.filter((p) => joining.nodeForPartition(p) === config.node)),
+          );
           parts.current = { partitions, router, keeper };
           return keeper;
         },

@@ -47,12 +47,16 @@ export class Partitions {
     this.#stores[partition] = store;
   }
 
-  /** Takes the store out. Its entries live on elsewhere, or `lost` are gone. */
-  remove(partition: number, lost: boolean): PartitionStore | undefined {
+  /** Counts partitions that came here without the entries that they had. */
+  lost(partitions: readonly number[]): void {
+    this.#lost += partitions.length;
+  }
+
+  /** Takes the store out. */
+  remove(partition: number): PartitionStore | undefined {
     const store = this.#stores[partition];
     if (store === undefined) return undefined;
     this.#cleaned += store.size;
-    if (lost) this.#lost++;
     this.#stores[partition] = undefined;
     this.#taps[partition] = undefined;
     return store;

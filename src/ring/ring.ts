@@ -46,6 +46,8 @@ export interface RingEvents {
   table: [table: Table, previous: Table];
   joined: [member: Member];
   left: [member: Member];
+  /** Partitions whose owner is gone without having handed them over; their new owners start without its entries. */
+  lost: [partitions: number[]];
   /** The set of partitions that this node serves has changed. */
   owned: [];
   /** The lease was renewed after having lapsed. */
@@ -475,7 +477,24 @@ export class Ring extends EventEmitter<RingEvents> {
       if (!before.delete(member.incarnation)) this.emit("joined", member);
     }
     for (const member of before.values()) this.emit("left", member);
+    this.#reportLost(table, previous);
     this.emit("table", table, previous);
+  }
+
+  #reportLost(table: Table, previous: Table): void {
+    const lost: number[] = [];
+    table.rows.forEach((row, partition) => {
+      const was = previous.rows[partition]!.owner;
+      // A move that was carried out keeps its name in the row; without one the new owner got no copy.
+      if (was !== "" && row.term !== previous.rows[partition]!.term && row.move === 0) lost.push(partition);
+    });
+    if (lost.length === 0) return;
+    this.emit("lost", lost);
+    const here = lost.filter((partition) => table.rows[partition]!.owner === this.nodeId);
+    this.#log.error(
+      { event: "partitions-lost", partitions: lost.length, here, epoch: table.epoch },
+      `${lost.length} partitions lost their owner and its entries; ${here.length} of them start empty here`,
+    );
   }
 
   #waitFor(holds: () => boolean, timeoutMs: number, what: string): Promise<void> {
