@@ -23,7 +23,7 @@ export interface HttpLimits {
   readonly inactivityMs: number;
   /** For how long what a refused client still sends is read and dropped, so that it gets to see the answer. */
   readonly lingerMs: number;
-  /** While closing: how long an idle connection is left for one last request. */
+  /** While closing: how long a connection must be idle before it is closed: time for one last request. */
   readonly closeGraceMs: number;
   /** While closing: how long requests under way may take. */
   readonly closeTimeoutMs: number;

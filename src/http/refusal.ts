@@ -35,6 +35,8 @@ export function errorOfConnection(error: NodeJS.ErrnoException): RingcacheError 
   switch (error.code) {
     case "HPE_HEADER_OVERFLOW":
       return new RingcacheError("HEADERS_TOO_LARGE", "The request line and headers are larger than 256 KiB.");
+    case "HPE_INVALID_URL":
+      return new RingcacheError("URL_INVALID", "The URL has a byte that must be percent-encoded.");
     case "HPE_CHUNK_EXTENSIONS_OVERFLOW":
       return new RingcacheError("BODY_TOO_LARGE", "The extensions of a chunk are too large.");
     case "ERR_HTTP_REQUEST_TIMEOUT":

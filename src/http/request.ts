@@ -31,7 +31,7 @@ export function keyOfPlainTail(url: string, start: number): Buffer | undefined {
 
 /**
  * The first `key` of a query (without its `?`), as `application/x-www-form-urlencoded`: `+` is a space, `%XX` a byte;
- * bytes sent raw stand for themselves. Throws URL_INVALID, KEY_MISSING, KEY_TOO_LONG.
+ * Node's parser lets no other byte than ASCII through. Throws URL_INVALID, KEY_MISSING, KEY_TOO_LONG.
  */
 export function keyOfQuery(query: string): Buffer {
   let key: Buffer | undefined;

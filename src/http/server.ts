@@ -9,6 +9,7 @@ import { BodyReader } from "./body.ts";
 import { defaultHttpLimits, type HttpLimits } from "./limits.ts";
 import { errorOfConnection, refuseBody, refuseConnection, responseUnderWay } from "./refusal.ts";
 import { handleRequest, type RouteContext } from "./routes.ts";
+import { StallWatch } from "./stalls.ts";
 
 export interface HttpOptions {
   readonly host: string;
@@ -47,6 +48,7 @@ class HttpServer extends Server {
   readonly #ending = new WeakSet<Socket>();
   /** Whether {@link #ending} may hold anything: spares the usual request the look. */
   #anyEnding = false;
+  readonly #stalls: StallWatch;
   #draining: Promise<void> | undefined;
 
   constructor(options: HttpOptions) {
@@ -54,8 +56,8 @@ class HttpServer extends Server {
     super(serverOptions(limits));
     this.#options = options;
     this.#limits = limits;
-    this.timeout = limits.inactivityMs;
     const { door, log, runtime } = options;
+    this.#stalls = new StallWatch(runtime, limits.inactivityMs, this.#sockets);
     this.#context = {
       door,
       log,
@@ -88,7 +90,10 @@ class HttpServer extends Server {
   async open(): Promise<number> {
     const { host, port, log } = this.#options;
     await new Promise<void>((resolve, reject) => {
-      const fail = (cause: unknown): void => reject(unusable(host, port, cause));
+      const fail = (cause: unknown): void => {
+        this.#stalls.stop();
+        reject(unusable(host, port, cause));
+      };
       this.once("error", fail);
       try {
         this.listen({ host, port }, () => {
@@ -139,19 +144,19 @@ class HttpServer extends Server {
       const { runtime } = this.#options;
       const deadlineMs = runtime.monotonicMs() + this.#limits.closeTimeoutMs;
       let closed = false;
+      this.#stalls.stop();
       this.close(() => {
         closed = true;
         resolve();
       });
+      const quietSinceMs = new WeakMap<Socket, number>();
       const sweep = (): void => {
         if (closed) return;
         if (runtime.monotonicMs() >= deadlineMs) this.closeAllConnections();
-        else this.#closeQuiet();
+        else this.#closeQuiet(quietSinceMs);
         runtime.after(20, sweep);
       };
-      // A client may be sending on a connection that looks idle from here. Left open a moment longer, such a
-      // request is answered and told to go elsewhere, rather than cut off.
-      runtime.after(this.#limits.closeGraceMs, sweep);
+      sweep();
     });
     return this.#draining;
   }
@@ -162,9 +167,17 @@ class HttpServer extends Server {
    */
   override closeIdleConnections(): void {}
 
-  #closeQuiet(): void {
+  /**
+   * A client may be sending on a connection that looks idle from here. Left open a moment longer, such a request is
+   * answered and told to go elsewhere, rather than cut off.
+   */
+  #closeQuiet(quietSinceMs: WeakMap<Socket, number>): void {
+    const nowMs = this.#options.runtime.monotonicMs();
     for (const socket of this.#sockets) {
-      if (responseUnderWay(socket) === undefined && socket.writableLength === 0) socket.destroy();
+      const sinceMs = quietSinceMs.get(socket) ?? nowMs;
+      if (responseUnderWay(socket) !== undefined || socket.writableLength > 0) quietSinceMs.delete(socket);
+      else if (nowMs - sinceMs >= this.#limits.closeGraceMs) socket.destroy();
+      else quietSinceMs.set(socket, sinceMs);
     }
   }
 }
