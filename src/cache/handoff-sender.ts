@@ -6,7 +6,7 @@ import { crc32 } from "node:zlib";
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { PeerAddress } from "../peers/messages.ts";
 import type { Peers } from "../peers/peers.ts";
-import { PeerKind } from "../ring/ring.ts";
+import { PeerKind } from "../ring/calls.ts";
 import type { Runtime } from "../runtime.ts";
 import type { PartitionStore } from "../storage/partition-store.ts";
 import { encodeFinal, encodeMessage, RecordBatch, Step, yes } from "./handoff-wire.ts";

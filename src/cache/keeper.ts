@@ -1,7 +1,8 @@
 /** The cache's part in the comings and goings of partitions: it moves their data. The ring says when. */
 import type { Log } from "../log.ts";
+import { PeerKind } from "../ring/calls.ts";
 import type { PartitionKeeper } from "../ring/ownership.ts";
-import { PeerKind, type Ring } from "../ring/ring.ts";
+import type { Ring } from "../ring/ring.ts";
 import { type Member, memberOf } from "../ring/table.ts";
 import { type Runtime, sleep } from "../runtime.ts";
 import { PartitionStore } from "../storage/partition-store.ts";

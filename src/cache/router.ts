@@ -6,7 +6,8 @@
  */
 import { RingcacheError } from "../errors.ts";
 import type { CallHandler, IncomingRequest } from "../peers/messages.ts";
-import { PeerKind, type Ring } from "../ring/ring.ts";
+import { PeerKind } from "../ring/calls.ts";
+import type { Ring } from "../ring/ring.ts";
 import { type Member, memberOf } from "../ring/table.ts";
 import type { Runtime } from "../runtime.ts";
 import { type Command, type Done, noBytes, Op } from "./command.ts";

@@ -7,9 +7,11 @@ import type { PartitionsHook } from "./ownership.ts";
 import { Ring } from "./ring.ts";
 
 export { type ErrorCode, errorTable, type Outcome, RingcacheError } from "../errors.ts";
+export type { BroadcastResult } from "./calls.ts";
 export { Embedded, type MemberOptions } from "./join.ts";
 export type { PartitionsHook } from "./ownership.ts";
-export type { BroadcastResult, Ring, RingEvents, RingStats } from "./ring.ts";
+export type { Ring } from "./ring.ts";
+export type { RingEvents, RingStats } from "./ring-options.ts";
 export type { CallContext, Handler, Payload } from "./rpc.ts";
 export { partitionOf, slotOf } from "./slots.ts";
 export type { Member, Row, Table } from "./table.ts";

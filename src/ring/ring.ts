@@ -2,66 +2,26 @@
 import { EventEmitter } from "node:events";
 import type { NodeConfig } from "../config.ts";
 import type { Bucket, Coordination } from "../coordination/coordination.ts";
-import { RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Peers } from "../peers/peers.ts";
-import type { Transport } from "../peers/transport.ts";
 import { type Runtime, sleep } from "../runtime.ts";
+import { type BroadcastResult, Calls } from "./calls.ts";
 import { Coordinator } from "./coordinator.ts";
 import { Membership } from "./membership.ts";
-import { Ownership, type PartitionKeeper, type PartitionsHook } from "./ownership.ts";
-import { decodeAnswer, encodeCall, type Handler, Handlers, type Payload } from "./rpc.ts";
+import { Ownership, type PartitionsHook } from "./ownership.ts";
+import type { RingEvents, RingOptions, RingStats } from "./ring-options.ts";
+import type { Handler, Payload } from "./rpc.ts";
 import { agreeOnSettings } from "./settings.ts";
 import { partitionOf, slotOf } from "./slots.ts";
-import { type Member, memberOf, type Table } from "./table.ts";
+import { isSettled, lostPartitions, type Member, memberOf, partitionsByOwner, type Table } from "./table.ts";
 import { TableStore } from "./table-store.ts";
-
-/** The kinds of peer requests; each belongs to one layer. */
-export const PeerKind = { rpc: 1, command: 2, handoff: 3 } as const;
+import { waitUntil } from "./wait.ts";
 
 const planMethod = "ring.plan";
 const incarnationSizeBytes = 8;
 const probeTimeoutMs = 1_000;
 /** How long a node that starts waits for the coordinator to take it in. */
 const joinTimeoutMs = 60_000;
-
-export interface RingOptions {
-  readonly config: NodeConfig;
-  readonly coordination: Coordination;
-  readonly runtime: Runtime;
-  readonly transport: Transport;
-  readonly log: Log;
-  /** Called with partitions that this node now owns, before it serves them. */
-  readonly onOwn?: PartitionsHook;
-  /** Called with partitions that this node gives up, before their new owner's onOwn. */
-  readonly onRelease?: PartitionsHook;
-  /** Runs at the very end of `close` and `stop`. */
-  readonly closed?: () => Promise<void>;
-  /** What holds the partitions' data and moves it; absent for a ring without data. */
-  readonly keeper?: (ring: Ring) => PartitionKeeper;
-}
-
-export interface RingEvents {
-  /** A newer table is known here. */
-  table: [table: Table, previous: Table];
-  joined: [member: Member];
-  left: [member: Member];
-  /** Partitions whose owner is gone without having handed them over; their new owners start without its entries. */
-  lost: [partitions: number[]];
-  /** The set of partitions that this node serves has changed. */
-  owned: [];
-  /** The lease was renewed after having lapsed. */
-  lease: [];
-}
-
-export interface RingStats {
-  readonly num_partitions: number;
-  readonly num_nodes: number;
-  readonly owned_partitions: number;
-  readonly is_coordinator: boolean;
-  readonly is_rebalancing: boolean;
-  readonly partitions_by_node: Readonly<Record<string, number>>;
-}
 
 export class Ring extends EventEmitter<RingEvents> {
   readonly config: NodeConfig;
@@ -73,7 +33,7 @@ export class Ring extends EventEmitter<RingEvents> {
   readonly #membership: Membership;
   readonly #coordinator: Coordinator;
   readonly #ownership: Ownership;
-  readonly #handlers = new Handlers();
+  readonly #calls: Calls;
   readonly #own: PartitionsHook[] = [];
   readonly #release: PartitionsHook[] = [];
   #state: "open" | "leaving" | "closed" = "open";
@@ -169,10 +129,7 @@ export class Ring extends EventEmitter<RingEvents> {
       self,
       config.partitions,
     );
-    peers.handle(
-      PeerKind.rpc,
-      (request) => void this.#handlers.serve(request, (partition) => this.serves(partition)),
-    );
+    this.#calls = new Calls(this, runtime);
     this.handle(planMethod, () => this.#coordinator.planNow());
   }
 
@@ -262,99 +219,50 @@ export class Ring extends EventEmitter<RingEvents> {
 
   /** Serves calls of `method`, 1 to 255 bytes of UTF-8; a second handler replaces the first. */
   handle(method: string, handler: Handler): void {
-    this.#handlers.set(method, handler);
+    this.#calls.handle(method, handler);
   }
 
   /** Calls a member by id. Throws NODE_UNKNOWN, METHOD_UNKNOWN, HANDLER_FAILED, PEER_*, LINK_LOST, DEADLINE_EXCEEDED. */
-  async call(
+  call(
     node: string,
     method: string,
     payload?: Payload,
     timeoutMs = this.config.requestDeadlineMs,
   ): Promise<Payload> {
-    if (node === this.nodeId) return this.#handlers.run(method, payload, node, node);
-    const member = memberOf(this.table, node);
-    if (member === undefined)
-      throw new RingcacheError("NODE_UNKNOWN", `there is no member "${node}" in the ring`);
-    const frame = await this.peers.requestPromise(
-      member,
-      PeerKind.rpc,
-      encodeCall(method, payload),
-      timeoutMs,
-    );
-    return decodeAnswer(frame, method, node).payload;
+    return this.#calls.call(node, method, payload, timeoutMs);
   }
 
   /**
    * Calls whoever owns `key`, and only while it does: during a move the call waits, up to `timeoutMs`. Errors as of
    * {@link call}; with outcome `unknown` the handler may have run.
    */
-  async callOwner(
+  callOwner(
     key: string | Uint8Array,
     method: string,
     payload?: Payload,
     timeoutMs = this.config.requestDeadlineMs,
   ): Promise<Payload> {
-    const partition = this.partitionFor(key);
-    const frame = encodeCall(method, payload, partition);
-    const endMs = this.#runtime.monotonicMs() + timeoutMs;
-    for (;;) {
-      const leftMs = endMs - this.#runtime.monotonicMs();
-      if (leftMs <= 0)
-        throw new RingcacheError("DEADLINE_EXCEEDED", `no node served partition ${partition} in time`);
-      const owner = memberOf(this.table, this.nodeForPartition(partition));
-      if (owner?.id === this.nodeId) {
-        if (this.serves(partition)) return this.#handlers.run(method, payload, this.nodeId, this.nodeId);
-      } else if (owner !== undefined) {
-        try {
-          const answer = decodeAnswer(
-            await this.peers.requestPromise(owner, PeerKind.rpc, frame, leftMs),
-            method,
-            owner.id,
-          );
-          if (!answer.notOwner) return answer.payload;
-        } catch (error) {
-          const retry =
-            error instanceof RingcacheError && error.code.startsWith("PEER_") && error.outcome === "none";
-          if (!retry) throw error;
-        }
-      }
-      await sleep(this.#runtime, Math.min(10, leftMs));
-    }
+    return this.#calls.callOwner(this.partitionFor(key), method, payload, timeoutMs);
   }
 
   /** Calls every member, this one included; one result each, in the table's order. */
-  async broadcast(
+  broadcast(
     method: string,
     payload?: Payload,
     timeoutMs = this.config.requestDeadlineMs,
   ): Promise<BroadcastResult[]> {
-    const nodes = this.table.members.map((member) => member.id);
-    const settled = await Promise.allSettled(
-      nodes.map((node) => this.call(node, method, payload, timeoutMs)),
-    );
-    return settled.map((result, i) =>
-      result.status === "fulfilled"
-        ? { node: nodes[i]!, ok: true, payload: result.value }
-        : { node: nodes[i]!, ok: false, error: result.reason as Error },
-    );
+    return this.#calls.broadcast(method, payload, timeoutMs);
   }
 
   stats(): RingStats {
     const { members, rows } = this.table;
-    const byNode: Record<string, number> = Object.fromEntries(members.map((member) => [member.id, 0]));
-    let moving = false;
-    for (const row of rows) {
-      if (row.owner !== "") byNode[row.owner] = (byNode[row.owner] ?? 0) + 1;
-      moving ||= row.incoming !== "" || row.owner === "";
-    }
     return {
       num_partitions: rows.length,
       num_nodes: members.length,
       owned_partitions: this.#ownership.active().length,
       is_coordinator: this.#coordinator.isCoordinator,
-      is_rebalancing: moving,
-      partitions_by_node: byNode,
+      is_rebalancing: !isSettled(this.table),
+      partitions_by_node: partitionsByOwner(this.table),
     };
   }
 
@@ -366,7 +274,7 @@ export class Ring extends EventEmitter<RingEvents> {
   /** Resolves when every partition has an owner and none is on the move. Throws DEADLINE_EXCEEDED. */
   waitForPartitions(timeoutMs = 30_000): Promise<void> {
     return this.#waitFor(
-      () => this.isMember && !this.stats().is_rebalancing,
+      () => this.isMember && isSettled(this.table),
       timeoutMs,
       "every partition to be settled",
     );
@@ -477,57 +385,21 @@ export class Ring extends EventEmitter<RingEvents> {
       if (!before.delete(member.incarnation)) this.emit("joined", member);
     }
     for (const member of before.values()) this.emit("left", member);
-    this.#reportLost(table, previous);
-    this.emit("table", table, previous);
-  }
-
-  #reportLost(table: Table, previous: Table): void {
-    const lost: number[] = [];
-    table.rows.forEach((row, partition) => {
-      const was = previous.rows[partition]!.owner;
-      // A move that was carried out keeps its name in the row; without one the new owner got no copy.
-      if (was !== "" && row.term !== previous.rows[partition]!.term && row.move === 0) lost.push(partition);
-    });
+    const lost = lostPartitions(table, previous);
     if (lost.length === 0) return;
-    this.emit("lost", lost);
     const here = lost.filter((partition) => table.rows[partition]!.owner === this.nodeId);
     this.#log.error(
       { event: "partitions-lost", partitions: lost.length, here, epoch: table.epoch },
       `${lost.length} partitions lost their owner and its entries; ${here.length} of them start empty here`,
     );
+    this.emit("lost", lost);
+    this.emit("table", table, previous);
   }
 
   #waitFor(holds: () => boolean, timeoutMs: number, what: string): Promise<void> {
-    if (holds()) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const unsubscribe = this.#tables.subscribe(() => check());
-      const timer = this.#runtime.after(timeoutMs, () => {
-        end();
-        reject(new RingcacheError("DEADLINE_EXCEEDED", `waited ${timeoutMs} ms for ${what}`));
-      });
-      let poll = this.#runtime.after(100, onPoll);
-      const end = (): void => {
-        timer.cancel();
-        poll.cancel();
-        unsubscribe();
-      };
-      const check = (): void => {
-        if (!holds()) return;
-        end();
-        resolve();
-      };
-      const self = this;
-      function onPoll(): void {
-        poll = self.#runtime.after(100, onPoll);
-        check();
-      }
-    });
+    return waitUntil(holds, what, timeoutMs, this.#runtime, this.#tables);
   }
 }
-
-export type BroadcastResult =
-  | { readonly node: string; readonly ok: true; readonly payload: Payload }
-  | { readonly node: string; readonly ok: false; readonly error: Error };
 
 function newIncarnation(runtime: Runtime): string {
   return runtime.randomBytes(incarnationSizeBytes).toString("hex");

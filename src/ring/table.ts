@@ -49,6 +49,27 @@ export function memberOf(table: Table, id: string): Member | undefined {
   return table.members.find((member) => member.id === id);
 }
 
+/** Every partition has an owner and none is on the move. */
+export function isSettled(table: Table): boolean {
+  return table.rows.every((row) => row.owner !== "" && row.incoming === "");
+}
+
+/** How many partitions each member serves, those that serve none included. */
+export function partitionsByOwner(table: Table): Record<string, number> {
+  const counts: Record<string, number> = Object.fromEntries(table.members.map((member) => [member.id, 0]));
+  for (const { owner } of table.rows) if (owner !== "") counts[owner] = (counts[owner] ?? 0) + 1;
+  return counts;
+}
+
+/** The partitions whose owner changed from `previous` to `table` without having handed over what it held. */
+export function lostPartitions(table: Table, previous: Table): number[] {
+  return table.rows.flatMap((row, partition) => {
+    const was = previous.rows[partition]!;
+    // A move that was carried out keeps its name in the row; without one the new owner got no copy.
+    return was.owner !== "" && row.term !== was.term && row.move === 0 ? [partition] : [];
+  });
+}
+
 /** Whether `a` and `b` say the same, apart from epoch and writer. */
 export function sameContent(a: Table, b: Table): boolean {
   return JSON.stringify([a.members, a.rows]) === JSON.stringify([b.members, b.rows]);
