@@ -15,6 +15,13 @@ import type { Member } from "./table.ts";
 /** How much faster one node's clock may run than another's. */
 export const clockDriftMax = 0.02;
 
+const incarnationSizeBytes = 8;
+
+/** Names one life of a node. Random: a node that starts again knows nothing of the last time. */
+export function newIncarnation(runtime: Runtime): string {
+  return runtime.randomBytes(incarnationSizeBytes).toString("hex");
+}
+
 interface MemberRecord extends Member {
   /** Written in place of a member's record when it is declared dead. */
   readonly dead?: boolean;

@@ -7,7 +7,7 @@ import { Peers } from "../peers/peers.ts";
 import { type Runtime, sleep } from "../runtime.ts";
 import { type BroadcastResult, Calls } from "./calls.ts";
 import { Coordinator } from "./coordinator.ts";
-import { Membership } from "./membership.ts";
+import { Membership, newIncarnation } from "./membership.ts";
 import { Ownership, type PartitionsHook } from "./ownership.ts";
 import type { RingEvents, RingOptions, RingStats } from "./ring-options.ts";
 import type { Handler, Payload } from "./rpc.ts";
@@ -18,7 +18,6 @@ import { TableStore } from "./table-store.ts";
 import { waitUntil } from "./wait.ts";
 
 const planMethod = "ring.plan";
-const incarnationSizeBytes = 8;
 const probeTimeoutMs = 1_000;
 /** How long a node that starts waits for the coordinator to take it in. */
 const joinTimeoutMs = 60_000;
@@ -399,8 +398,4 @@ export class Ring extends EventEmitter<RingEvents> {
   #waitFor(holds: () => boolean, timeoutMs: number, what: string): Promise<void> {
     return waitUntil(holds, what, timeoutMs, this.#runtime, this.#tables);
   }
-}
-
-function newIncarnation(runtime: Runtime): string {
-  return runtime.randomBytes(incarnationSizeBytes).toString("hex");
 }
