@@ -2,7 +2,7 @@
 import { RingcacheError } from "../errors.ts";
 import type { Peers } from "../peers/peers.ts";
 import { type Runtime, sleep } from "../runtime.ts";
-import { decodeAnswer, encodeCall, type Handler, Handlers, type Payload } from "./rpc.ts";
+import { decodeAnswer, encodeCall, type Handler, Handlers } from "./rpc.ts";
 import { memberOf, type Table } from "./table.ts";
 
 /** The kinds of peer requests; each belongs to one layer. */
@@ -12,7 +12,7 @@ export const PeerKind = { rpc: 1, command: 2, handoff: 3 } as const;
 const retryMs = 10;
 
 export type BroadcastResult =
-  | { readonly node: string; readonly ok: true; readonly payload: Payload }
+  | { readonly node: string; readonly ok: true; readonly payload: unknown }
   | { readonly node: string; readonly ok: false; readonly error: Error };
 
 /** What calls need of the ring. */
@@ -41,7 +41,7 @@ export class Calls {
     this.#handlers.set(method, handler);
   }
 
-  async call(node: string, method: string, payload: Payload, timeoutMs: number): Promise<Payload> {
+  async call(node: string, method: string, payload: unknown, timeoutMs: number): Promise<unknown> {
     const { nodeId, peers, table } = this.#ring;
     if (node === nodeId) return this.#handlers.run(method, payload, node, node);
     const member = memberOf(table, node);
@@ -52,7 +52,7 @@ export class Calls {
     return decodeAnswer(frame, method, node).payload;
   }
 
-  async callOwner(partition: number, method: string, payload: Payload, timeoutMs: number): Promise<Payload> {
+  async callOwner(partition: number, method: string, payload: unknown, timeoutMs: number): Promise<unknown> {
     const frame = encodeCall(method, payload, partition);
     const endMs = this.#runtime.monotonicMs() + timeoutMs;
     for (;;) {
@@ -66,7 +66,7 @@ export class Calls {
     }
   }
 
-  async broadcast(method: string, payload: Payload, timeoutMs: number): Promise<BroadcastResult[]> {
+  async broadcast(method: string, payload: unknown, timeoutMs: number): Promise<BroadcastResult[]> {
     const nodes = this.#ring.table.members.map((member) => member.id);
     const calls = nodes.map((node) => this.call(node, method, payload, timeoutMs));
     const settled = await Promise.allSettled(calls);
@@ -81,10 +81,10 @@ export class Calls {
   async #askOwner(
     partition: number,
     method: string,
-    payload: Payload,
+    payload: unknown,
     frame: Buffer,
     timeoutMs: number,
-  ): Promise<{ notOwner: boolean; payload: Payload } | undefined> {
+  ): Promise<{ notOwner: boolean; payload: unknown } | undefined> {
     const { nodeId, peers, table } = this.#ring;
     const owner = memberOf(table, this.#ring.nodeForPartition(partition));
     if (owner === undefined) return undefined;

@@ -12,7 +12,7 @@ export { Embedded, type MemberOptions } from "./join.ts";
 export type { PartitionsHook } from "./ownership.ts";
 export type { Ring } from "./ring.ts";
 export type { RingEvents, RingStats } from "./ring-options.ts";
-export type { CallContext, Handler, Payload } from "./rpc.ts";
+export type { CallContext, Handler } from "./rpc.ts";
 export { partitionOf, slotOf } from "./slots.ts";
 export type { Member, Row, Table } from "./table.ts";
 

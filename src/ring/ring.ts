@@ -10,10 +10,18 @@ import { Coordinator } from "./coordinator.ts";
 import { Membership, newIncarnation } from "./membership.ts";
 import { Ownership, type PartitionsHook } from "./ownership.ts";
 import type { RingEvents, RingOptions, RingStats } from "./ring-options.ts";
-import type { Handler, Payload } from "./rpc.ts";
+import type { Handler } from "./rpc.ts";
 import { agreeOnSettings } from "./settings.ts";
 import { partitionOf, slotOf } from "./slots.ts";
-import { isSettled, lostPartitions, type Member, memberOf, partitionsByOwner, type Table } from "./table.ts";
+import {
+  hasPart,
+  isSettled,
+  lostPartitions,
+  type Member,
+  memberOf,
+  partitionsByOwner,
+  type Table,
+} from "./table.ts";
 import { TableStore } from "./table-store.ts";
 import { waitUntil } from "./wait.ts";
 
@@ -217,37 +225,37 @@ export class Ring extends EventEmitter<RingEvents> {
   }
 
   /** Serves calls of `method`, 1 to 255 bytes of UTF-8; a second handler replaces the first. */
-  handle(method: string, handler: Handler): void {
-    this.#calls.handle(method, handler);
+  handle<P = unknown, R = unknown>(method: string, handler: Handler<P, R>): void {
+    this.#calls.handle(method, handler as Handler);
   }
 
   /** Calls a member by id. Throws NODE_UNKNOWN, METHOD_UNKNOWN, HANDLER_FAILED, PEER_*, LINK_LOST, DEADLINE_EXCEEDED. */
-  call(
+  call<R = unknown>(
     node: string,
     method: string,
-    payload?: Payload,
+    payload?: unknown,
     timeoutMs = this.config.requestDeadlineMs,
-  ): Promise<Payload> {
-    return this.#calls.call(node, method, payload, timeoutMs);
+  ): Promise<R> {
+    return this.#calls.call(node, method, payload, timeoutMs) as Promise<R>;
   }
 
   /**
    * Calls whoever owns `key`, and only while it does: during a move the call waits, up to `timeoutMs`. Errors as of
    * {@link call}; with outcome `unknown` the handler may have run.
    */
-  callOwner(
+  callOwner<R = unknown>(
     key: string | Uint8Array,
     method: string,
-    payload?: Payload,
+    payload?: unknown,
     timeoutMs = this.config.requestDeadlineMs,
-  ): Promise<Payload> {
-    return this.#calls.callOwner(this.partitionFor(key), method, payload, timeoutMs);
+  ): Promise<R> {
+    return this.#calls.callOwner(this.partitionFor(key), method, payload, timeoutMs) as Promise<R>;
   }
 
   /** Calls every member, this one included; one result each, in the table's order. */
   broadcast(
     method: string,
-    payload?: Payload,
+    payload?: unknown,
     timeoutMs = this.config.requestDeadlineMs,
   ): Promise<BroadcastResult[]> {
     return this.#calls.broadcast(method, payload, timeoutMs);
@@ -322,7 +330,7 @@ export class Ring extends EventEmitter<RingEvents> {
       await this.#membership.announceLeaving();
       this.#coordinator.planNow();
       await this.#waitFor(
-        () => this.#isEmpty() || this.#isAlone(),
+        () => !hasPart(this.table, this.nodeId) || this.#isAlone(),
         drainTimeoutMs,
         "every partition to be handed over",
       );
@@ -346,13 +354,6 @@ export class Ring extends EventEmitter<RingEvents> {
       await this.#waitFor(gone, this.config.leaseMs, "the table").catch(() => undefined);
     }
     await this.stop();
-  }
-
-  #isEmpty(): boolean {
-    return this.table.rows.every(
-      (row) =>
-        row.owner !== this.nodeId && row.incoming !== this.nodeId && !row.backups.includes(this.nodeId),
-    );
   }
 
   /** Nobody is there to hand anything to. */

@@ -6,16 +6,13 @@
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { IncomingRequest } from "../peers/messages.ts";
 
-/** What a handler gets and returns; a promise of it will do. */
-// biome-ignore lint/suspicious/noExplicitAny: the two ends of a call agree on the type, the ring only carries it.
-export type Payload = any;
-
 export interface CallContext {
   /** The id of the calling node. */
   readonly from: string;
 }
 
-export type Handler = (payload: Payload, context: CallContext) => Payload | Promise<Payload>;
+/** The caller and the handler agree on the types; the ring only carries the values. */
+export type Handler<P = unknown, R = unknown> = (payload: P, context: CallContext) => R | Promise<R>;
 
 const Kind = { none: 0, bytes: 1, json: 2 } as const;
 export const RpcStatus = { ok: 0, methodUnknown: 1, handlerFailed: 2, notOwner: 3 } as const;
@@ -23,7 +20,7 @@ const noPartition = 0xffff_ffff;
 /** UTF-8 bytes of a method's name. */
 export const methodSizeBytesMax = 255;
 
-function payloadParts(payload: Payload): [kind: number, bytes: Uint8Array] {
+function payloadParts(payload: unknown): [kind: number, bytes: Uint8Array] {
   if (payload === undefined) return [Kind.none, Buffer.alloc(0)];
   if (payload instanceof Uint8Array) return [Kind.bytes, payload];
   const text = JSON.stringify(payload);
@@ -31,13 +28,13 @@ function payloadParts(payload: Payload): [kind: number, bytes: Uint8Array] {
   return [Kind.json, Buffer.from(text)];
 }
 
-function payloadOf(kind: number, bytes: Buffer): Payload {
+function payloadOf(kind: number, bytes: Buffer): unknown {
   if (kind === Kind.bytes) return Buffer.from(bytes);
   return kind === Kind.json ? JSON.parse(bytes.toString("utf8")) : undefined;
 }
 
 /** u8 payload kind, u32 partition, u8 method length, method, payload. */
-export function encodeCall(method: string, payload: Payload, partition: number = noPartition): Buffer {
+export function encodeCall(method: string, payload: unknown, partition: number = noPartition): Buffer {
   const name = Buffer.from(method);
   if (name.length === 0 || name.length > methodSizeBytesMax) {
     throw new RingcacheError("FIELD_INVALID", `a method's name has 1 to ${methodSizeBytesMax} bytes`);
@@ -52,7 +49,7 @@ export function encodeCall(method: string, payload: Payload, partition: number =
   return frame;
 }
 
-function encodeAnswer(status: number, payload: Payload): Buffer {
+function encodeAnswer(status: number, payload: unknown): Buffer {
   const [kind, bytes] = payloadParts(payload);
   const frame = Buffer.allocUnsafe(2 + bytes.length);
   frame.writeUInt8(status, 0);
@@ -66,7 +63,7 @@ export function decodeAnswer(
   frame: Buffer,
   method: string,
   node: string,
-): { notOwner: boolean; payload: Payload } {
+): { notOwner: boolean; payload: unknown } {
   const status = frame[0];
   const payload = payloadOf(frame[1] ?? Kind.none, frame.subarray(2));
   if (status === RpcStatus.methodUnknown) {
@@ -86,7 +83,7 @@ export class Handlers {
   }
 
   /** Runs a handler of this node for this node. */
-  async run(method: string, payload: Payload, from: string, node: string): Promise<Payload> {
+  async run(method: string, payload: unknown, from: string, node: string): Promise<unknown> {
     const handler = this.#handlers.get(method);
     if (handler === undefined)
       throw new RingcacheError("METHOD_UNKNOWN", `node "${node}" has no handler for "${method}"`);

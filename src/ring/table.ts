@@ -54,6 +54,11 @@ export function isSettled(table: Table): boolean {
   return table.rows.every((row) => row.owner !== "" && row.incoming === "");
 }
 
+/** Whether the member serves a partition, backs one up or is to get one. */
+export function hasPart(table: Table, id: string): boolean {
+  return table.rows.some((row) => row.owner === id || row.incoming === id || row.backups.includes(id));
+}
+
 /** How many partitions each member serves, those that serve none included. */
 export function partitionsByOwner(table: Table): Record<string, number> {
   const counts: Record<string, number> = Object.fromEntries(table.members.map((member) => [member.id, 0]));
