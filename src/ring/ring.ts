@@ -18,6 +18,7 @@ import {
   isSettled,
   lostPartitions,
   type Member,
+  memberChanges,
   memberOf,
   partitionsByOwner,
   type Table,
@@ -380,19 +381,16 @@ export class Ring extends EventEmitter<RingEvents> {
   #onTable(table: Table, previous: Table): void {
     this.peers.retain(this.others);
     this.#ownership.reconcile(table);
-    const before = new Map(previous.members.map((member) => [member.incarnation, member]));
-    for (const member of table.members) {
-      if (!before.delete(member.incarnation)) this.emit("joined", member);
-    }
-    for (const member of before.values()) this.emit("left", member);
+    const { joined, left } = memberChanges(table, previous);
+    for (const member of joined) this.emit("joined", member);
+    for (const member of left) this.emit("left", member);
     const lost = lostPartitions(table, previous);
-    if (lost.length === 0) return;
-    const here = lost.filter((partition) => table.rows[partition]!.owner === this.nodeId);
-    this.#log.error(
-      { event: "partitions-lost", partitions: lost.length, here, epoch: table.epoch },
-      `${lost.length} partitions lost their owner and its entries; ${here.length} of them start empty here`,
-    );
-    this.emit("lost", lost);
+    if (lost.length > 0) {
+      const here = lost.filter((partition) => table.rows[partition]!.owner === this.nodeId);
+      const message = `${lost.length} partitions lost their owner and its entries; ${here.length} start empty here`;
+      this.#log.error({ event: "partitions-lost", partitions: lost, here, epoch: table.epoch }, message);
+      this.emit("lost", lost);
+    }
     this.emit("table", table, previous);
   }
 

@@ -66,6 +66,13 @@ export function partitionsByOwner(table: Table): Record<string, number> {
   return counts;
 }
 
+/** Who came and who went; a new incarnation is both. */
+export function memberChanges(table: Table, previous: Table): { joined: Member[]; left: Member[] } {
+  const before = new Map(previous.members.map((member) => [member.incarnation, member]));
+  const joined = table.members.filter((member) => !before.delete(member.incarnation));
+  return { joined, left: [...before.values()] };
+}
+
 /** The partitions whose owner changed from `previous` to `table` without having handed over what it held. */
 export function lostPartitions(table: Table, previous: Table): number[] {
   return table.rows.flatMap((row, partition) => {
