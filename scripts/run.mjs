@@ -1,6 +1,7 @@
 /**
  * Set-up, then the program `ringcache` with the arguments given, in this same process: a shell between npm and the
- * program (`a && b`) would take the signals that tell it to drain.
+ * program would take the signals that tell it to drain. For the same reason the npm scripts begin with `exec`; where
+ * the shell has none (cmd.exe), start this file with `node`.
  */
 import { setup } from "./setup.mjs";
 

@@ -99,7 +99,8 @@ function build() {
   // Taken before the compiler reads: a file that is saved meanwhile makes the next set-up build again.
   const stamp = fingerprint();
   rmSync(stampFile, { force: true });
-  run("The build", process.execPath, [binOf("typescript", "tsc"), "-p", "tsconfig.json"]);
+  // What doesn't compile isn't written: the last build that did stays in place.
+  run("The build", process.execPath, [binOf("typescript", "tsc"), "-p", "tsconfig.json", "--noEmitOnError"]);
   removeStale();
   // npm makes a bin executable only in packages that it installs.
   chmodSync(join(dist, "cli", "main.js"), 0o755);

@@ -14,7 +14,21 @@ import { formatAddress } from "./values.ts";
 
 const closingMs = 10_000;
 
+/** How long the nodes may take to find each other before the addresses are printed all the same. */
+const settleMs = 10_000;
+
 type Close = () => Promise<void>;
+
+/** What has been opened so far. The doors are closed first: what is under way in them needs the nodes. */
+interface Opened {
+  readonly doors: Close[];
+  readonly nodes: Close[];
+}
+
+async function closeAll({ doors, nodes }: Opened): Promise<void> {
+  await Promise.all(doors.map((close) => close()));
+  await Promise.all(nodes.map((close) => close()));
+}
 
 /** `ringcache dev`: a whole cluster in this process, for trying out and for development. */
 export async function dev(values: Values, runtime: Runtime, output: Output): Promise<number> {
@@ -24,20 +38,17 @@ export async function dev(values: Values, runtime: Runtime, output: Output): Pro
   }
   exitOnDefect(log);
   const stop = listenForStop(runtime, log);
-  const opened: Close[] = [];
-  const closeAll: Close = async () => {
-    for (const close of opened.reverse()) await close();
-  };
+  const opened: Opened = { doors: [], nodes: [] };
   let urls: string[];
   try {
     urls = await startNodes(values, runtime, log, opened);
   } catch (error) {
-    await closeAll();
+    await closeAll(opened);
     throw error;
   }
   await output.out(whatToTry(urls));
   await stop.signal;
-  await stopWithin(runtime, log, closingMs, closeAll);
+  await stopWithin(runtime, log, closingMs, () => closeAll(opened));
   await output.out(
     `Stopped ${values.nodes} ${values.nodes === 1 ? "node" : "nodes"}; what they held is gone.\n`,
   );
@@ -48,7 +59,7 @@ async function startNodes(
   values: Values,
   runtime: Runtime,
   log: ReturnType<typeof createLog>,
-  opened: Close[],
+  opened: Opened,
 ): Promise<string[]> {
   const store = new MemoryStore(runtime);
   const doors: { slot: DoorSlot; port: number }[] = [];
@@ -57,7 +68,7 @@ async function startNodes(
     const slot = new DoorSlot(`node-${i + 1}`);
     const { host, port } = values.http;
     const http = await startHttp({ host, port: port === 0 ? 0 : port + i, door: slot, log, runtime });
-    opened.push(() => http.close());
+    opened.doors.push(() => http.close());
     doors.push({ slot, port: http.port });
   }
   const host = values.http.host === "" ? "localhost" : values.http.host;
@@ -80,16 +91,20 @@ async function startNodes(
       transport: tcpTransport,
       log: log.child({ node: slot.nodeId }),
     });
-    opened.push(async () => {
+    opened.nodes.push(async () => {
       // Nothing to hand over to: all nodes end together.
       await node.close();
       await coordination.close();
     });
     slot.fill(node);
+    return node;
   });
   // Every start has ended, well or not, before anything is closed again.
   const failed = (await Promise.allSettled(starts)).find((result) => result.status === "rejected");
   if (failed !== undefined) throw failed.reason;
+  const [first] = await Promise.all(starts);
+  await first?.ring.waitForNodes(values.nodes, settleMs).catch(() => undefined);
+  await first?.ring.waitForPartitions(settleMs).catch(() => undefined);
   return doors.map(({ port }) => `http://${formatAddress({ host, port })}`);
 }
 

@@ -11,8 +11,8 @@ import { createLog } from "./log.ts";
 import { nodeConfig } from "./node-config.ts";
 import type { Values } from "./options.ts";
 
-/** Beyond the drain itself: closing the HTTP door and the connection to NATS. */
-const closingMs = 10_000;
+/** Beyond the drain itself: writes to a NATS that is gone run into their time-outs, HTTP answers what is under way. */
+const closingMs = 30_000;
 
 /** `ringcache start`: joins the cluster and serves until a signal, then hands everything over and leaves. */
 export async function start(values: Values, runtime: Runtime): Promise<number> {
