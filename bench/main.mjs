@@ -1,0 +1,75 @@
+/**
+ *     npm run bench -- NAME [--json] [--rounds N] [--seconds S]
+ *
+ * Runs one benchmark, or lists them. Exit code 2 for a wrong command line, 1 when a benchmark fails to run; a target
+ * that is missed is a figure, not a failure.
+ */
+import { parseArgs } from "node:util";
+import { stopProcesses } from "./support/processes.mjs";
+import { printJson, printTable } from "./support/report.mjs";
+
+const benches = {
+  "routed-rpc": "a routed get between two node processes, against NATS request/reply",
+  http: "GET /get of a local and of a remote key, against a bare node:http server",
+};
+
+function usage() {
+  const lines = Object.entries(benches).map(([name, what]) => `  ${name.padEnd(12)}${what}`);
+  return [
+    "npm run bench -- NAME [--json] [--rounds N] [--seconds S]",
+    "",
+    ...lines,
+    "",
+    "  --json       one line of JSON per comparison",
+    "  --rounds N   rounds in which all take turns, 1 to 100 (5)",
+    "  --seconds S  how long each takes in a round, 0.1 to 60 (2)",
+  ].join("\n");
+}
+
+function refuse(sentence) {
+  console.error(`bench: ${sentence}`);
+  process.exit(2);
+}
+
+function commandLine() {
+  const options = {
+    json: { type: "boolean", default: false },
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "2" },
+    help: { type: "boolean", default: false },
+  };
+  let parsed;
+  try {
+    parsed = parseArgs({ options, allowPositionals: true });
+  } catch (error) {
+    refuse(error.message);
+  }
+  const { values, positionals } = parsed;
+  const [name, ...more] = positionals;
+  if (values.help || name === undefined) {
+    console.log(usage());
+    process.exit(0);
+  }
+  if (!Object.hasOwn(benches, name)) {
+    refuse(`there is no benchmark "${name}"; there are ${Object.keys(benches).join(", ")}.`);
+  }
+  if (more.length > 0) refuse("one benchmark at a time.");
+  const rounds = Number(values.rounds);
+  if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 100)) refuse("--rounds is 1 to 100.");
+  const seconds = Number(values.seconds);
+  if (!(seconds >= 0.1 && seconds <= 60)) refuse("--seconds is 0.1 to 60.");
+  return { name, json: values.json, plan: { rounds, seconds, warmUpSeconds: seconds } };
+}
+
+const { name, json, plan } = commandLine();
+try {
+  const { run } = await import(`./${name}.mjs`);
+  const comparisons = await run(plan);
+  if (json) printJson(name, comparisons);
+  else printTable(comparisons);
+} catch (error) {
+  console.error(`bench: ${error.stack}`);
+  process.exitCode = 1;
+} finally {
+  await stopProcesses();
+}

@@ -1,0 +1,45 @@
+/** A node of the cache in a process of its own, called the way its front doors call it. */
+import { bytesSerializer, createCache } from "../../dist/index.js";
+import { closedLoop } from "../support/closed-loop.mjs";
+import { serve } from "../support/serve.mjs";
+
+const get = 1;
+const noBytes = Buffer.alloc(0);
+let cache;
+/** Commands as an HTTP or Redis door makes them: fresh ones, with the key as bytes. */
+let keys;
+let valueBytes;
+
+serve({
+  async join(nats, node) {
+    cache = await createCache({ node, nats, serializer: bytesSerializer });
+  },
+  async settled(nodes) {
+    await cache.node.ring.waitForNodes(nodes);
+    await cache.node.ring.waitForPartitions();
+  },
+  /** Stores `count` values under keys that `owner` owns; the keys are what {@link run} gets. */
+  async fill(owner, count, sizeBytes) {
+    keys = [];
+    valueBytes = sizeBytes;
+    for (let i = 0; keys.length < count; i++) {
+      const key = `user:${String(i).padStart(8, "0")}`;
+      if (cache.node.ring.nodeFor(key) !== owner) continue;
+      await cache.set(key, Buffer.alloc(sizeBytes, 0x61));
+      keys.push(Buffer.from(key));
+    }
+    return keys[0].length;
+  },
+  run(inFlight, seconds) {
+    let next = 0;
+    const issue = (done) => {
+      const key = keys[next];
+      next = next + 1 === keys.length ? 0 : next + 1;
+      cache.node.execute({ op: get, key, value: noBytes, expiresAtMs: 0 }, (error, reply) => {
+        if (error === undefined && reply.value.length !== valueBytes) done(new Error("not the value stored"));
+        else done(error);
+      });
+    };
+    return closedLoop(issue, inFlight, seconds);
+  },
+});
