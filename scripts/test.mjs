@@ -31,8 +31,8 @@ check("Package", "publint", "publint", ["--strict"]);
 
 step("nats-server");
 const { ensureNatsServer } = await import("./nats-server.mjs");
-const natsServer = await ensureNatsServer();
-console.log(natsServer);
+const { path: natsServer, version } = await ensureNatsServer();
+console.log(`${natsServer}, version ${version}`);
 
 step("Tests");
 mkdirSync(join(root, ".artefacts"), { recursive: true });
