@@ -93,7 +93,10 @@ export class NatsCoordination implements Coordination {
   /** `ttlMs`: at least 100, or NATS refuses it. A bucket that is there already keeps the options it was made with. */
   async openBucket(name: string, options: BucketOptions = {}): Promise<Bucket> {
     requireBucketName(name);
-    const info = await this.#session.request(() => openStream(this.#session.manager, name, options));
+    const clustered = this.#session.connection.info?.cluster !== undefined;
+    const info = await this.#session.request(() =>
+      openStream(this.#session.manager, name, options, clustered),
+    );
     return new NatsBucket(this.#session, name, info.created, this.#watches);
   }
 
@@ -176,11 +179,15 @@ async function dial(servers: NatsServers, options: NatsOptions, timeoutMs: numbe
   }
 }
 
+/** On a clustered NATS a bucket outlives the loss of one server. */
+const clusterReplicas = 3;
+
 /** Several nodes do this at once: the same bucket made twice is one bucket, made differently it is the first one's. */
 async function openStream(
   manager: JetStreamManager,
   name: string,
   options: BucketOptions,
+  clustered: boolean,
 ): Promise<StreamInfo> {
   const stream = streamOf(name);
   const find = async (): Promise<StreamInfo | undefined> => {
@@ -194,21 +201,25 @@ async function openStream(
   };
   const found = await find();
   if (found !== undefined) return found;
-  try {
-    return await manager.streams.add({
+  const add = (replicas: number): Promise<StreamInfo> =>
+    manager.streams.add({
       name: stream,
       subjects: [`$KV.${name}.>`],
       retention: RetentionPolicy.Limits,
       storage: StorageType.File,
       discard: DiscardPolicy.New,
       max_msgs_per_subject: 1,
-      num_replicas: 1,
+      num_replicas: replicas,
       allow_rollup_hdrs: true,
       deny_delete: true,
       // A replica that answers by itself may be behind; reads go to the leader.
       allow_direct: false,
       ...(options.ttlMs !== undefined && { max_age: nanos(options.ttlMs) }),
     });
+  try {
+    if (!clustered) return await add(1);
+    // A cluster of fewer than three servers can't place three replicas.
+    return await add(clusterReplicas).catch(() => add(1));
   } catch (error) {
     const made = await find();
     if (made === undefined) throw error;
