@@ -9,6 +9,7 @@ import { CommandError } from "./command-error.ts";
 import { DoorSlot } from "./door-slot.ts";
 import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
 import { createLog } from "./log.ts";
+import { httpLimits } from "./node-config.ts";
 import type { Values } from "./options.ts";
 import { formatAddress } from "./values.ts";
 
@@ -67,7 +68,14 @@ async function startNodes(
   for (let i = 0; i < values.nodes; i++) {
     const slot = new DoorSlot(`node-${i + 1}`);
     const { host, port } = values.http;
-    const http = await startHttp({ host, port: port === 0 ? 0 : port + i, door: slot, log, runtime });
+    const http = await startHttp({
+      host,
+      port: port === 0 ? 0 : port + i,
+      door: slot,
+      log,
+      runtime,
+      limits: httpLimits(values["request-deadline"]),
+    });
     opened.doors.push(() => http.close());
     doors.push({ slot, port: http.port });
   }

@@ -2,6 +2,7 @@
 import { isIPv6 } from "node:net";
 import type { NetworkInterfaceInfo } from "node:os";
 import type { NodeConfig } from "../config.ts";
+import { defaultHttpLimits, type HttpLimits } from "../http/limits.ts";
 import type { Values } from "./options.ts";
 import { type Address, formatAddress, natsHost } from "./values.ts";
 
@@ -26,6 +27,15 @@ export function nodeConfig(values: Values, http: Address, interfaces: Interfaces
     heartbeatMs: values.heartbeat,
     leaseMs: values.lease,
     drainTimeoutMs: values["drain-timeout"],
+  };
+}
+
+/** The bounds of the HTTP door that follow from how long an operation may wait. */
+export function httpLimits(requestDeadlineMs: number): Partial<HttpLimits> {
+  return {
+    inactivityMs: Math.max(defaultHttpLimits.inactivityMs, 2 * requestDeadlineMs),
+    // Whatever was accepted before the door closes is answered.
+    closeTimeoutMs: requestDeadlineMs + defaultHttpLimits.closeTimeoutMs,
   };
 }
 

@@ -8,7 +8,7 @@ import type { Runtime } from "../runtime.ts";
 import { DoorSlot } from "./door-slot.ts";
 import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
 import { createLog } from "./log.ts";
-import { nodeConfig } from "./node-config.ts";
+import { httpLimits, nodeConfig } from "./node-config.ts";
 import type { Values } from "./options.ts";
 
 /** Beyond the drain itself: writes to a NATS that is gone run into their time-outs, HTTP answers what is under way. */
@@ -51,7 +51,13 @@ async function startNode(
     const coordination = await connectNats({ url: values.nats, runtime, log });
     opened.push(() => coordination.close());
     const door = new DoorSlot(values.node);
-    const http = await startHttp({ ...values.http, door, log, runtime });
+    const http = await startHttp({
+      ...values.http,
+      door,
+      log,
+      runtime,
+      limits: httpLimits(values["request-deadline"]),
+    });
     opened.push(() => http.close());
     const config = nodeConfig(values, { host: values.http.host, port: http.port }, networkInterfaces());
     const node = await CacheNode.start({ config, coordination, runtime, transport: tcpTransport, log });
