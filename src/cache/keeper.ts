@@ -17,7 +17,6 @@ const activePollMs = 50;
 export class CacheKeeper implements PartitionKeeper {
   readonly #ring: Ring;
   readonly #runtime: Runtime;
-  readonly #log: Log;
   readonly #partitions: Partitions;
   readonly #receiver: HandoffReceiver;
   readonly #senders = new Map<number, HandoffSender>();
@@ -37,7 +36,6 @@ export class CacheKeeper implements PartitionKeeper {
   ) {
     this.#ring = ring;
     this.#runtime = runtime;
-    this.#log = log;
     this.#partitions = partitions;
     this.#wake = wake;
     this.#receiver = new HandoffReceiver({
@@ -93,14 +91,11 @@ export class CacheKeeper implements PartitionKeeper {
     this.#wake(partition);
   }
 
-  activate(partition: number): void {
-    const move = this.#ring.table.rows[partition]!.move;
-    const store = this.#receiver.take(partition, move);
-    if (store === undefined) {
-      this.#log.debug({ event: "partition-empty", partition }, `partition ${partition} starts empty here`);
-    }
+  activate(partition: number, move: number): void {
+    const copy = this.#receiver.take(partition, move);
     this.#retained.delete(partition);
-    this.#partitions.open(partition, store ?? new PartitionStore());
+    // A partition that was to go and stayed still has its store.
+    if (!this.#partitions.has(partition)) this.#partitions.open(partition, copy ?? new PartitionStore());
     this.#wake(partition);
   }
 

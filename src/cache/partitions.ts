@@ -43,6 +43,10 @@ export class Partitions {
     return store;
   }
 
+  has(partition: number): boolean {
+    return this.#stores[partition] !== undefined;
+  }
+
   open(partition: number, store: PartitionStore): void {
     this.#stores[partition] = store;
   }

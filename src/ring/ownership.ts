@@ -23,8 +23,11 @@ export interface PartitionKeeper {
   seal(partition: number): Promise<void>;
   /** The move is off: forget the copy and, if sealed, carry out what was queued. */
   abort(partition: number): void;
-  /** This node owns the partition and its hooks have finished: serve. */
-  activate(partition: number): void;
+  /**
+   * This node owns the partition and its hooks have finished: serve what it has of it, else the copy that came with
+   * `move`, else nothing.
+   */
+  activate(partition: number, move: number): void;
   /** This node no longer owns it: hand what was queued to `to`, or drop all if it was lost rather than moved. */
   release(partition: number, to: Member | undefined): void;
 }
@@ -61,6 +64,8 @@ const slowHookMs = 10_000;
 export class Ownership {
   readonly #options: OwnershipOptions;
   readonly #states: State[];
+  /** The move by which the partition came, from the table that first named this node as its owner. */
+  readonly #cameBy: Float64Array;
   readonly #moves = new Map<number, Move>();
   readonly #waiting: Move[] = [];
   #copying = 0;
@@ -75,6 +80,7 @@ export class Ownership {
     this.#options = options;
     this.#self = self;
     this.#states = new Array<State>(partitions).fill("none");
+    this.#cameBy = new Float64Array(partitions);
   }
 
   /** Whether this node may serve the partition now, as far as the table goes; the lease is another question. */
@@ -102,10 +108,15 @@ export class Ownership {
     const opening: number[] = [];
     let changed = false;
     table.rows.forEach((row, partition) => {
-      const state = this.#states[partition]!;
       if (member && row.owner === this.#self.id) {
+        // It went and came back in tables that weren't seen here: what is here is of the time before.
+        if (this.#states[partition] !== "none" && row.source !== this.#cameBy[partition]) {
+          this.#lose(partition, undefined);
+        }
+        const state = this.#states[partition]!;
         if (state === "none") {
           this.#states[partition] = "opening";
+          this.#cameBy[partition] = row.source;
           opening.push(partition);
         }
         const to = row.incoming === "" ? undefined : memberOf(table, row.incoming);
@@ -114,7 +125,7 @@ export class Ownership {
         if (to !== undefined && !this.#moves.has(partition))
           this.#enqueue({ partition, id: row.move, to, released: false });
         else if (to === undefined && move !== undefined) this.#cancel(move);
-      } else if (state !== "none") {
+      } else if (this.#states[partition] !== "none") {
         this.#lose(partition, memberOf(table, row.owner));
         changed = true;
       }
@@ -148,7 +159,7 @@ export class Ownership {
       const opened = partitions.filter((partition) => this.#states[partition] === "opening");
       for (const partition of opened) {
         this.#states[partition] = "active";
-        this.#options.keeper?.activate(partition);
+        this.#options.keeper?.activate(partition, this.#cameBy[partition]!);
       }
       if (opened.length > 0) this.#options.changed();
       this.#startCopies();

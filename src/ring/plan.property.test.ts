@@ -136,7 +136,8 @@ function checkStep(before: Table, of: readonly Member[], backups: number): Table
     expect(r.backups.length).toBeLessThanOrEqual(backups);
     for (const id of r.backups) expect(ids.has(id) && lives(id) && id !== r.owner).toBe(true);
     // A move is towards a member that stays, and named by the epoch that planned it.
-    if (r.incoming === "") expect(r.move).toBe(sameOwner ? old.move : 0);
+    expect(r.source).toBe(sameOwner ? old.source : 0);
+    if (r.incoming === "") expect(r.move).toBe(0);
     else {
       expect(staying.includes(r.incoming) && r.incoming !== r.owner).toBe(true);
       const goesOn = lives(old.owner) && lives(r.incoming) && r.incoming === old.incoming;

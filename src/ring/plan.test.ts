@@ -13,7 +13,7 @@ function members(...ids: string[]): Member[] {
 }
 
 function row(owner: string, extra: Partial<Row> = {}): Row {
-  return { owner, backups: [], term: 1, incoming: "", move: 0, ...extra };
+  return { owner, backups: [], term: 1, incoming: "", move: 0, source: 0, ...extra };
 }
 
 /** A table at epoch 5 with these rows. */
@@ -109,7 +109,7 @@ describe("plan", () => {
     const of = members("a", "b", "c");
     const before = tableOf(of, [row("a", { backups: ["b", "c"] })]);
     const after = plan(before, [member("c", { leaving: true }), member("d")], { backups: 2 })!;
-    expect(after.rows).toEqual([{ owner: "c", backups: [], term: 6, incoming: "d", move: 6 }]);
+    expect(after.rows).toEqual([{ owner: "c", backups: [], term: 6, incoming: "d", move: 6, source: 0 }]);
   });
 
   test("a dead backup leaves the row at a new term, a live one stays", () => {
@@ -121,7 +121,7 @@ describe("plan", () => {
   test("a move towards a dead, replaced or leaving member is taken back or planned anew", () => {
     const of = members("a", "b");
     const before = tableOf(of, [row("a"), row("a", { incoming: "b", move: 4 })]);
-    const takenBack = [row("a"), row("a", { move: 4 })];
+    const takenBack = [row("a"), row("a")];
     expect(plan(before, members("a"), noBackups)!.rows).toEqual(takenBack);
     const leaving = [member("a"), member("b", { leaving: true })];
     expect(plan(before, leaving, noBackups)!.rows).toEqual(takenBack);
@@ -160,13 +160,13 @@ describe("plan", () => {
       row("c"),
     ]);
     const after = plan(before, members("a", "b", "c"), noBackups)!;
-    expect(after.rows).toEqual([row("b"), row("b"), row("a", { move: 4 }), row("c")]);
+    expect(after.rows).toEqual([row("b"), row("b"), row("a"), row("c")]);
   });
 
   test("an incoming that is the owner is cleared", () => {
     const of = members("a");
     expect(plan(tableOf(of, [row("a", { incoming: "a", move: 4 })]), of, noBackups)!.rows).toEqual([
-      row("a", { move: 4 }),
+      row("a"),
     ]);
   });
 
@@ -201,7 +201,7 @@ describe("commitMove", () => {
     const after = commitMove(before, [{ partition: 0, move: 3 }])!;
     expect(after.epoch).toBe(6);
     expect(after.rows).toEqual([
-      row("b", { term: 6, backups: ["c"], move: 3 }),
+      row("b", { term: 6, backups: ["c"], source: 3 }),
       before.rows[1],
       before.rows[2],
     ]);
@@ -214,7 +214,7 @@ describe("commitMove", () => {
       { partition: 2, move: 0 },
       { partition: 9, move: 1 },
     ])!;
-    expect(after.rows).toEqual([before.rows[0], row("c", { term: 6, move: 4 }), before.rows[2]]);
+    expect(after.rows).toEqual([before.rows[0], row("c", { term: 6, source: 4 }), before.rows[2]]);
   });
 
   test("nothing to do is no table", () => {

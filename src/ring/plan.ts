@@ -74,7 +74,8 @@ export function commitMove(table: Table, moves: readonly Move[]): Table | undefi
       backups: row.backups.filter((id) => id !== owner),
       term: epoch,
       incoming: "",
-      move,
+      move: 0,
+      source: move,
     };
     changed = true;
   }
@@ -222,10 +223,10 @@ function nextRow(row: Row, partition: number, seats: Seats, epoch: number, backu
   // An unchanged move goes on, unless its data would now come from another owner.
   const sameMove =
     !ownerChanged && incoming === row.incoming && seats.incoming[partition] === target[partition];
-  // Without a move the row keeps the last one's name: it says by which move the owner came to its copy.
-  const move = incoming === "" ? (ownerChanged ? 0 : row.move) : sameMove ? row.move : epoch;
+  const move = incoming === "" ? 0 : sameMove ? row.move : epoch;
 
   const termChanged = ownerChanged || backups !== row.backups;
   if (!termChanged && incoming === row.incoming && move === row.move) return row;
-  return { owner: ownerId, backups, term: termChanged ? epoch : row.term, incoming, move };
+  const source = ownerChanged ? 0 : row.source;
+  return { owner: ownerId, backups, term: termChanged ? epoch : row.term, incoming, move, source };
 }

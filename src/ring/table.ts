@@ -22,11 +22,10 @@ export interface Row {
   readonly term: number;
   /** The member that the owner is to hand the partition to; empty if it stays. */
   readonly incoming: string;
-  /**
-   * The epoch at which `incoming` was planned: names the move, so that no late message is taken for another's. It stays
-   * after the move: an owner that came by it serves the copy that came with it. 0: the owner got no copy.
-   */
+  /** The epoch at which `incoming` was planned: names the move, so that no late message is taken for another's. */
   readonly move: number;
+  /** The move by which the owner came to the partition, whose copy it serves; 0 if it got none. */
+  readonly source: number;
 }
 
 export interface Table {
@@ -39,7 +38,7 @@ export interface Table {
   readonly writer: string;
 }
 
-const emptyRow: Row = { owner: "", backups: [], term: 0, incoming: "", move: 0 };
+const emptyRow: Row = { owner: "", backups: [], term: 0, incoming: "", move: 0, source: 0 };
 
 export function emptyTable(partitions: number): Table {
   return { epoch: 0, members: [], rows: new Array<Row>(partitions).fill(emptyRow), writer: "" };
@@ -77,8 +76,7 @@ export function memberChanges(table: Table, previous: Table): { joined: Member[]
 export function lostPartitions(table: Table, previous: Table): number[] {
   return table.rows.flatMap((row, partition) => {
     const was = previous.rows[partition]!;
-    // A move that was carried out keeps its name in the row; without one the new owner got no copy.
-    return was.owner !== "" && row.term !== was.term && row.move === 0 ? [partition] : [];
+    return was.owner !== "" && row.term !== was.term && row.source === 0 ? [partition] : [];
   });
 }
 
@@ -87,7 +85,14 @@ export function sameContent(a: Table, b: Table): boolean {
   return JSON.stringify([a.members, a.rows]) === JSON.stringify([b.members, b.rows]);
 }
 
-type WireRow = [owner: number, term: number, backups: number[], incoming: number, move: number];
+type WireRow = [
+  owner: number,
+  term: number,
+  backups: number[],
+  incoming: number,
+  move: number,
+  source: number,
+];
 
 /** JSON, with members named by their index: readable with `nats kv get`, 16,384 rows fit in one NATS message. */
 export function encodeTable(table: Table): Uint8Array {
@@ -99,6 +104,7 @@ export function encodeTable(table: Table): Uint8Array {
     row.backups.map(at),
     at(row.incoming),
     row.move,
+    row.source,
   ]);
   return Buffer.from(
     JSON.stringify({ epoch: table.epoch, writer: table.writer, members: table.members, rows }),
@@ -118,12 +124,13 @@ export function decodeTable(bytes: Uint8Array): Table {
   }
   const id = (i: number): string => (i < 0 ? "" : wire.members[i]!.id);
   const rows = wire.rows.map(
-    ([owner, term, backups, incoming, move]): Row => ({
+    ([owner, term, backups, incoming, move, source]): Row => ({
       owner: id(owner),
       term,
       backups: backups.map(id),
       incoming: id(incoming),
       move,
+      source,
     }),
   );
   return { epoch: wire.epoch, writer: wire.writer, members: wire.members, rows };
