@@ -82,6 +82,8 @@ export class CacheKeeper implements PartitionKeeper {
   async seal(partition: number): Promise<void> {
     const sender = this.#senders.get(partition);
     if (sender === undefined) throw new Error(`partition ${partition} has not been copied`);
+    // From here on only the sweep of expired entries could change the store, and the receiver has one of its own.
+    this.#partitions.tap(partition, undefined);
     await sender.finish();
   }
 
