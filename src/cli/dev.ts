@@ -120,30 +120,28 @@ async function startNodes(
 export function whatToTry(urls: readonly string[]): string {
   const [first = ""] = urls;
   const second = urls[1] ?? first;
+  const third = urls[2] ?? second;
   return `
 A cluster of ${urls.length} ${urls.length === 1 ? "node" : "nodes"} runs in this process:
 ${urls.map((url, i) => `  node-${i + 1}  ${url}`).join("\n")}
 
 Try, in another terminal:
 
-  # Set a value; it goes to the node that owns its key
-  curl -X POST ${first}/set -H "Content-Type: application/json" \\
-    -d '{"key": "user:123", "value": "Alice"}'
+  # Set a value (any node will do: it routes to the owner of the key)
+  curl -X POST ${first}/set \\
+    -H "Content-Type: application/json" \\
+    -d '{"key":"user:1","value":"Alice"}'
 
-  # Get it, from any node
-  curl "${second}/get?key=user:123"
+  # Get the value (from any node)
+  curl ${second}/get?key=user:1
 
-  # Set a value that expires after 60 seconds
-  curl -X POST ${first}/set -H "Content-Type: application/json" \\
-    -d '{"key": "session:abc", "value": "data", "ttl": 60}'
+  # Check which node owns a key
+  curl ${first}/owner?key=user:1
 
-  # Which node owns a key?
-  curl "${first}/owner?key=user:123"
+  # Delete a value
+  curl -X DELETE ${third}/delete?key=user:1
 
-  # Delete a key
-  curl -X DELETE "${first}/delete?key=user:123"
-
-  # What a node holds, and how the ring is distributed
+  # View cache statistics
   curl ${first}/stats
 
 Ctrl-C stops it.

@@ -168,7 +168,7 @@ export class Coordinator {
         this.#renewedAtMs = nowMs;
         this.#sight(value, result.revision);
         this.#dirty ||= !mine;
-        if (!mine) log.info({ event: "coordinator", node: id }, "this node coordinates now");
+        if (!mine) log.info({ event: "coordinator" }, "this node coordinates now");
       }
     } catch (error) {
       log.debug({ event: "coordinator-claim-unanswered", error: messageOf(error) }, "no answer to a claim");
