@@ -78,6 +78,8 @@ export class HandoffReceiver {
     if (message.step === Step.begin) {
       const known = this.#copies.get(partition);
       if (known !== undefined && known.move > move) return false;
+      // Sessions of one sender count up: this one comes late, over a link that was lost, and is over.
+      if (known?.from === from && known.move === move && known.session > session) return false;
       const store = new PartitionStore();
       this.#copies.set(partition, { from, move, session, store, sequence: 0, checksum: 0, whole: false });
       return true;

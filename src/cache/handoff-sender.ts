@@ -36,6 +36,8 @@ export class HandoffSender implements Tap {
   #checksum = 0;
   #unconfirmedBytes = 0;
   #flushing = false;
+  /** Everything was sent: what expires here from now on expires in the copy by itself. */
+  #finished = false;
   #failure: RingcacheError | undefined;
   /** Called whenever something was confirmed or the session failed. */
   #progress: (() => void) | undefined;
@@ -60,9 +62,13 @@ export class HandoffSender implements Tap {
     await this.#until(() => this.#unconfirmedBytes < smallLagBytes);
   }
 
-  /** To be called once no more changes are made: resolves when the receiver has confirmed to hold everything. */
+  /**
+   * To be called once no more commands are carried out: resolves when the receiver has confirmed to hold everything.
+   * Changes that the tap brings later aren't sent, as nothing may follow what the receiver has confirmed.
+   */
   async finish(): Promise<void> {
     this.#flush();
+    this.#finished = true;
     this.#send(Step.final, encodeFinal(this.#options.store.size, this.#checksum));
     await this.#until(() => this.#unconfirmedBytes === 0);
   }
@@ -72,11 +78,13 @@ export class HandoffSender implements Tap {
   }
 
   set(key: Buffer, value: Uint8Array, expiresAtMs: number): void {
+    if (this.#finished) return;
     this.#batch.set(key, value, expiresAtMs);
     this.#flushSoon();
   }
 
   delete(key: Buffer): void {
+    if (this.#finished) return;
     this.#batch.delete(key);
     this.#flushSoon();
   }
