@@ -21,15 +21,22 @@ export { Embedded } from "./ring/join.ts";
 export interface CreateCacheOptions<V> extends MemberOptions {
   /** JSON by default. */
   readonly serializer?: Serializer<V>;
-  /** Called with partitions that this process now owns, before it serves them. */
+  /**
+   * Called with partitions that this process now owns, before it serves them. Operations on them wait for it, its own
+   * too: a hook that awaits one waits for itself. One that throws is logged and counts as finished.
+   */
   readonly onOwn?: PartitionsHook;
-  /** Called with partitions that this process gives up, before their new owner's `onOwn`. */
+  /**
+   * Called with partitions that this process gives up; their new owner's `onOwn` starts only after it has finished.
+   * After this node was declared dead it comes late: the new owners serve already.
+   */
   readonly onRelease?: PartitionsHook;
 }
 
 /**
- * Joins the ring from inside this process; resolves when it is a member. Throws COORDINATION_UNAVAILABLE,
- * NODE_ID_IN_USE, PARTITIONS_MISMATCH, PORT_UNUSABLE, OPTION_INVALID.
+ * Joins the ring from inside this process; resolves when it is a member. Call `close` before the process ends: what
+ * it holds is lost otherwise. Throws OPTION_INVALID, COORDINATION_UNAVAILABLE, COORDINATION_TIMEOUT, NODE_ID_IN_USE,
+ * PARTITIONS_MISMATCH, PORT_UNUSABLE, and DEADLINE_EXCEEDED if the cluster hasn't taken it in after 60 s.
  */
 export async function createCache<V = unknown>(options: CreateCacheOptions<V> = {}): Promise<Cache<V>> {
   const membership = await openMembership(options);

@@ -83,6 +83,7 @@ export class Cache<V = unknown> {
     return this.#run(Op.delete, key, noBytes, 0, (reply) => reply.found);
   }
 
+  /** Whether there is an entry, without fetching its value. */
   has(key: string): Promise<boolean> {
     return this.#run(Op.has, key, noBytes, 0, (reply) => reply.found);
   }

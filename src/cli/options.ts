@@ -127,7 +127,7 @@ export const options = {
     default: "",
     env: "RINGCACHE_ZONE",
     commands: node,
-    description: "Failure zone of this node: backups are kept in other zones.",
+    description: "Failure zone of this node: told to the others, of no effect before there are backups.",
   }),
   "request-deadline": option({
     kind: duration("10ms", "10m"),

@@ -22,13 +22,17 @@ export interface JoinRingOptions extends MemberOptions {
    * that throws is logged and counts as finished.
    */
   readonly onOwn?: PartitionsHook;
-  /** Called with partitions that this process gives up; their new owner's `onOwn` starts only after it has finished. */
+  /**
+   * Called with partitions that this process gives up; their new owner's `onOwn` starts only after it has finished.
+   * After this node was declared dead it comes late: the new owners serve already.
+   */
   readonly onRelease?: PartitionsHook;
 }
 
 /**
- * Joins; resolves when this process is a member. `close` hands every partition over first. Throws
- * COORDINATION_UNAVAILABLE, NODE_ID_IN_USE, PARTITIONS_MISMATCH, PORT_UNUSABLE, OPTION_INVALID.
+ * Joins; resolves when this process is a member. `close` hands every partition over first. Throws OPTION_INVALID,
+ * COORDINATION_UNAVAILABLE, COORDINATION_TIMEOUT, NODE_ID_IN_USE, PARTITIONS_MISMATCH, PORT_UNUSABLE, and
+ * DEADLINE_EXCEEDED if the cluster hasn't taken it in after 60 s.
  */
 export async function joinRing(options: JoinRingOptions = {}): Promise<Ring> {
   const membership = await openMembership(options);

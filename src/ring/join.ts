@@ -15,7 +15,10 @@ export class Embedded {
   readonly store: MemoryStore = new MemoryStore(systemRuntime);
 }
 
-/** The defaults and bounds are those of the command line's options of the same names. */
+/**
+ * All optional; `docs/library.md` has defaults and bounds. If other nodes run on other machines, `advertiseHost` must be
+ * set: it is 127.0.0.1 by default, and a node that can't be reached where it says is taken for dead.
+ */
 export interface MemberOptions extends Partial<NodeConfig> {
   /** A NATS URL, several separated by commas, or an embedded cluster. Default nats://localhost:4222. */
   readonly nats?: string | Embedded;

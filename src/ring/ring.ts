@@ -230,7 +230,7 @@ export class Ring extends EventEmitter<RingEvents> {
     this.#calls.handle(method, handler as Handler);
   }
 
-  /** Calls a member by id. Throws NODE_UNKNOWN, METHOD_UNKNOWN, HANDLER_FAILED, PEER_*, LINK_LOST, DEADLINE_EXCEEDED. */
+  /** Calls a member by id. Throws NODE_UNKNOWN, METHOD_UNKNOWN, HANDLER_FAILED, PEER_*, LINK_LOST, DEADLINE_EXCEEDED, OVERLOADED, VALUE_TOO_LARGE. */
   call<R = unknown>(
     node: string,
     method: string,
@@ -241,8 +241,8 @@ export class Ring extends EventEmitter<RingEvents> {
   }
 
   /**
-   * Calls whoever owns `key`, and only while it does: during a move the call waits, up to `timeoutMs`. Errors as of
-   * {@link call}; with outcome `unknown` the handler may have run.
+   * Calls whoever owns `key`: a handler starts only on a node that serves the partition in that turn, and during a
+   * move the call waits, up to `timeoutMs`. Errors as of {@link call}; with outcome `unknown` the handler may have run.
    */
   callOwner<R = unknown>(
     key: string | Uint8Array,
@@ -279,7 +279,7 @@ export class Ring extends EventEmitter<RingEvents> {
     return this.#waitFor(() => this.table.members.length >= count, timeoutMs, `${count} nodes`);
   }
 
-  /** Resolves when every partition has an owner and none is on the move. Throws DEADLINE_EXCEEDED. */
+  /** Resolves when every partition has an owner and none moves; onOwn may still run. Throws DEADLINE_EXCEEDED. */
   waitForPartitions(timeoutMs = 30_000): Promise<void> {
     return this.#waitFor(
       () => this.isMember && isSettled(this.table),
