@@ -27,7 +27,7 @@ export async function run(plan) {
   const barePort = await bare.call("listen", body, contentType);
 
   const load = startWorker("the load", "http-load.mjs");
-  const paths = (names) => names.map((key) => `/get?key=${encodeURIComponent(key)}`);
+  const paths = (names) => names.map((key) => `/get?key=${key}`);
   await load.call("open", "bare", barePort, paths(keys.local), connections);
   await load.call("open", "local", a.port, paths(keys.local), connections);
   await load.call("open", "remote", a.port, paths(keys.remote), connections);

@@ -2,6 +2,7 @@
 import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Reply } from "../cache/command.ts";
 import type { RingcacheError } from "../errors.ts";
+import type { Outbox } from "./outbox.ts";
 
 const contentType = "application/json; charset=utf-8";
 
@@ -17,9 +18,9 @@ export function sendJson(res: ServerResponse, status: number, body: string): voi
 }
 
 /** For bodies that are known to be ASCII: one byte per character, nothing to count or transcode. */
-function sendAscii(res: ServerResponse, body: string): void {
+function sendAscii(res: ServerResponse, status: number, body: string): void {
   headers[3] = String(body.length);
-  res.writeHead(200, headers);
+  res.writeHead(status, headers);
   res.end(body, "latin1");
 }
 
@@ -81,26 +82,27 @@ function nodeJson(node: string): string {
 /** Anything but printable ASCII without `"` and `\`: what doesn't stand for itself in a JSON string. */
 const mustEscape = /[^\x20\x21\x23-\x5b\x5d-\x7e]/;
 
-export function sendGetReply(res: ServerResponse, reply: Reply): void {
+/** Takes what it needs out of `reply` at once: its value is a view that is valid during the call only. */
+export function sendGetReply(outbox: Outbox, res: ServerResponse, reply: Reply): void {
   const node = nodeJson(reply.node);
   if (!reply.found) {
-    sendJson(res, 404, `{"found":false,"node":${node}}`);
+    outbox.add(res, 404, `{"found":false,"node":${node}}`, sendJson);
     return;
   }
   const text = reply.value.toString("latin1");
   if (lastNodeAscii && !mustEscape.test(text)) {
-    sendAscii(res, `{"found":true,"value":"${text}","node":${node}}`);
+    outbox.add(res, 200, `{"found":true,"value":"${text}","node":${node}}`, sendAscii);
     return;
   }
   // Bytes that aren't UTF-8, which only other doors can store, show as U+FFFD.
   const value = JSON.stringify(reply.value.toString("utf8"));
-  sendJson(res, 200, `{"found":true,"value":${value},"node":${node}}`);
+  outbox.add(res, 200, `{"found":true,"value":${value},"node":${node}}`, sendJson);
 }
 
-export function sendSetReply(res: ServerResponse, reply: Reply): void {
-  sendJson(res, 200, `{"success":true,"node":${nodeJson(reply.node)}}`);
+export function sendSetReply(outbox: Outbox, res: ServerResponse, reply: Reply): void {
+  outbox.add(res, 200, `{"success":true,"node":${nodeJson(reply.node)}}`, sendJson);
 }
 
-export function sendDeleteReply(res: ServerResponse, reply: Reply): void {
-  sendJson(res, 200, `{"deleted":${reply.found},"node":${nodeJson(reply.node)}}`);
+export function sendDeleteReply(outbox: Outbox, res: ServerResponse, reply: Reply): void {
+  outbox.add(res, 200, `{"deleted":${reply.found},"node":${nodeJson(reply.node)}}`, sendJson);
 }

@@ -5,6 +5,7 @@ import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
 import type { BodyReader } from "./body.ts";
+import type { Outbox } from "./outbox.ts";
 import { sendDeleteReply, sendError, sendGetReply, sendJson, sendNotAllowed, sendSetReply } from "./reply.ts";
 import { keyOfPlainTail, keyOfQuery, setCommandOf } from "./request.ts";
 
@@ -13,6 +14,7 @@ export interface RouteContext {
   readonly log: Log;
   readonly runtime: Runtime;
   readonly bodies: BodyReader;
+  readonly outbox: Outbox;
   /** Answers a request whose body is still coming, and ends its connection. */
   refuse(req: IncomingMessage, res: ServerResponse, error: RingcacheError): void;
 }
@@ -24,11 +26,11 @@ interface Route {
 }
 
 const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
-  ["/get", { method: "GET", run: ({ door }, _req, res, query) => get(door, res, keyOfQuery(query)) }],
+  ["/get", { method: "GET", run: (context, _req, res, query) => get(context, res, keyOfQuery(query)) }],
   ["/set", { method: "POST", run: (context, req, res) => set(context, req, res) }],
   [
     "/delete",
-    { method: "DELETE", run: ({ door }, _req, res, query) => remove(door, res, keyOfQuery(query)) },
+    { method: "DELETE", run: (context, _req, res, query) => remove(context, res, keyOfQuery(query)) },
   ],
   ["/owner", { method: "GET", run: ({ door }, _req, res, query) => owner(door, res, keyOfQuery(query)) }],
   [
@@ -53,7 +55,7 @@ export function handleRequest(context: RouteContext, req: IncomingMessage, res: 
     if (url.startsWith(plainGet) && req.method === "GET") {
       const key = keyOfPlainTail(url, plainGet.length);
       if (key !== undefined) {
-        get(context.door, res, key);
+        get(context, res, key);
         return;
       }
     }
@@ -99,16 +101,16 @@ function answerThrown({ log }: RouteContext, res: ServerResponse, thrown: unknow
 
 // A client that has disconnected meanwhile: Node drops what is written, so no reply needs to ask.
 
-function get(door: Door, res: ServerResponse, key: Buffer): void {
+function get({ door, outbox }: RouteContext, res: ServerResponse, key: Buffer): void {
   door.execute({ op: Op.get, key, value: noBytes, expiresAtMs: 0 }, (error, reply) => {
-    if (error === undefined) sendGetReply(res, reply as Reply);
+    if (error === undefined) sendGetReply(outbox, res, reply as Reply);
     else sendError(res, error, true);
   });
 }
 
-function remove(door: Door, res: ServerResponse, key: Buffer): void {
+function remove({ door, outbox }: RouteContext, res: ServerResponse, key: Buffer): void {
   door.execute({ op: Op.delete, key, value: noBytes, expiresAtMs: 0 }, (error, reply) => {
-    if (error === undefined) sendDeleteReply(res, reply as Reply);
+    if (error === undefined) sendDeleteReply(outbox, res, reply as Reply);
     else sendError(res, error, true);
   });
 }
@@ -121,7 +123,7 @@ function set(context: RouteContext, req: IncomingMessage, res: ServerResponse): 
     }
     try {
       context.door.execute(setCommandOf(body, context.runtime.wallMs()), (error, reply) => {
-        if (error === undefined) sendSetReply(res, reply as Reply);
+        if (error === undefined) sendSetReply(context.outbox, res, reply as Reply);
         else sendError(res, error, true);
       });
     } catch (thrown) {

@@ -7,6 +7,7 @@ import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
 import { BodyReader } from "./body.ts";
 import { defaultHttpLimits, type HttpLimits } from "./limits.ts";
+import { Outbox } from "./outbox.ts";
 import { errorOfConnection, refuseBody, refuseConnection, responseUnderWay } from "./refusal.ts";
 import { handleRequest, type RouteContext } from "./routes.ts";
 import { StallWatch } from "./stalls.ts";
@@ -63,6 +64,7 @@ class HttpServer extends Server {
       log,
       runtime,
       bodies: new BodyReader(limits),
+      outbox: new Outbox(runtime, log),
       refuse: (req, res, error) => {
         this.#end(req.socket);
         refuseBody(runtime, limits.lingerMs, req, res, error);
