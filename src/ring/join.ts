@@ -17,7 +17,7 @@ export class Embedded {
 
 /**
  * All optional; `docs/library.md` has defaults and bounds. If other nodes run on other machines, `advertiseHost` must be
- * set: it is 127.0.0.1 by default, and a node that can't be reached where it says is taken for dead.
+ * set: it is 127.0.0.1 by default, and a node that refuses connections where it says it is gets taken for dead.
  */
 export interface MemberOptions extends Partial<NodeConfig> {
   /** A NATS URL, several separated by commas, or an embedded cluster. Default nats://localhost:4222. */
