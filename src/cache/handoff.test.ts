@@ -62,7 +62,13 @@ function contents(store: PartitionStore): [string, string, number][] {
     .sort((a, b) => (a[0] < b[0] ? -1 : 1));
 }
 
-function message(step: number, sequence: number, body = Buffer.alloc(0), session = 1, move = 7): Buffer {
+function message(
+  step: number,
+  sequence: number,
+  body: Buffer = Buffer.alloc(0),
+  session = 1,
+  move = 7,
+): Buffer {
   return encodeMessage({ step, partition, move, session, sequence, body });
 }
 
@@ -70,10 +76,10 @@ function oneRecord(key = "k", value = "v"): { body: Buffer; final: (sequence: nu
   const batch = new RecordBatch();
   batch.set(Buffer.from(key), Buffer.from(value), 0);
   const body = batch.take();
-  // The checksum is taken from a real sender's final message below; here the receiver's own rule is enough.
   return { body, final: (sequence) => message(Step.final, sequence, encodeFinal(1, checksum(body))) };
 }
 
+/** CRC-32, bit by bit. */
 function checksum(bytes: Buffer): number {
   let crc = 0xffffffff;
   for (const byte of bytes) {

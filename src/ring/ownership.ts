@@ -66,6 +66,8 @@ export class Ownership {
   readonly #states: State[];
   /** The move by which the partition came, from the table that first named this node as its owner. */
   readonly #cameBy: Float64Array;
+  /** Counts how often the partition was to open here: an onOwn that ends late doesn't open it for a later one. */
+  readonly #openings: Uint32Array;
   readonly #moves = new Map<number, Move>();
   readonly #waiting: Move[] = [];
   #copying = 0;
@@ -81,6 +83,7 @@ export class Ownership {
     this.#self = self;
     this.#states = new Array<State>(partitions).fill("none");
     this.#cameBy = new Float64Array(partitions);
+    this.#openings = new Uint32Array(partitions);
   }
 
   /** Whether this node may serve the partition now, as far as the table goes; the lease is another question. */
@@ -121,10 +124,9 @@ export class Ownership {
         }
         const to = row.incoming === "" ? undefined : memberOf(table, row.incoming);
         const move = this.#moves.get(partition);
-        if (move !== undefined && move.id !== row.move) this.#cancel(move);
+        if (move !== undefined && (to === undefined || move.id !== row.move)) this.#cancel(move);
         if (to !== undefined && !this.#moves.has(partition))
           this.#enqueue({ partition, id: row.move, to, released: false });
-        else if (to === undefined && move !== undefined) this.#cancel(move);
       } else if (this.#states[partition] !== "none") {
         this.#lose(partition, memberOf(table, row.owner));
         changed = true;
@@ -147,7 +149,9 @@ export class Ownership {
   /** Runs onRelease for what this node still owns and stops; the hooks that were under way finish first. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    const owned = this.#states.flatMap((state, partition) => (state === "none" ? [] : [partition]));
+    const owned = this.#states.flatMap((state, partition) =>
+      state === "none" || this.#moves.get(partition)?.released === true ? [] : [partition],
+    );
     for (const move of [...this.#moves.values()]) this.#forget(move);
     this.#states.fill("none");
     if (owned.length > 0) this.#run("onRelease", this.#options.onRelease(), owned);
@@ -155,8 +159,11 @@ export class Ownership {
   }
 
   #open(partitions: number[]): void {
+    const openings = partitions.map((partition) => ++this.#openings[partition]!);
     const finish = (): void => {
-      const opened = partitions.filter((partition) => this.#states[partition] === "opening");
+      const opened = partitions.filter(
+        (partition, i) => this.#states[partition] === "opening" && this.#openings[partition] === openings[i],
+      );
       for (const partition of opened) {
         this.#states[partition] = "active";
         this.#options.keeper?.activate(partition, this.#cameBy[partition]!);
@@ -184,6 +191,7 @@ export class Ownership {
       { event: "partition-lost", partition, state },
       `partition ${partition} was taken from this node`,
     );
+    if (move?.released === true) return;
     this.#run("onRelease", this.#options.onRelease(), [partition]);
   }
 
@@ -265,7 +273,10 @@ export class Ownership {
     this.#committing = true;
     try {
       while (this.#copied.length > 0 && !this.#stopped) {
-        const batch = this.#copied.splice(0, copiesMax);
+        // To one node at a time: the partitions for one that answers don't stay sealed for one that doesn't.
+        const to = this.#copied[0]!.to.id;
+        const batch = this.#copied.filter((move) => move.to.id === to).slice(0, copiesMax);
+        this.#copied = this.#copied.filter((move) => !batch.includes(move));
         const sealed = (await Promise.all(batch.map((move) => this.#seal(move)))).filter(
           (move) => move !== undefined,
         );
@@ -298,8 +309,11 @@ export class Ownership {
     }
   }
 
-  async #commit(batch: readonly Move[]): Promise<void> {
+  async #commit(sealed: readonly Move[]): Promise<void> {
     const hooks = this.#options.onRelease();
+    // While one of them was being sealed, another may have been called off: that partition stays and is served.
+    const batch = sealed.filter((move) => this.#isCurrent(move));
+    if (batch.length === 0) return;
     for (const move of batch) move.released = true;
     if (hooks.length > 0)
       await this.#run(
