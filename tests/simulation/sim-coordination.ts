@@ -1,0 +1,278 @@
+/**
+ * One node's connection to a {@link SimStore}, as hostile as the interface allows: latency, stale reads, lagging
+ * watches, compare-and-sets that are carried out without an answer, or after the answer was given up, and
+ * connections that break.
+ */
+import type {
+  Bucket,
+  BucketOptions,
+  Coordination,
+  CoordinationStatus,
+  Entry,
+  Watch,
+  WatchHandlers,
+  WriteResult,
+} from "../../src/coordination/coordination.ts";
+import { requireBucketName, requireKey, requireRevision } from "../../src/coordination/names.ts";
+import { RingcacheError } from "../../src/errors.ts";
+import type { SimNode } from "./sim-runtime.ts";
+import { goneError, type SimBucketState, type SimStore, type StoreClient } from "./sim-store.ts";
+import { SimWatch } from "./sim-watch.ts";
+
+const requestTimeoutMsDefault = 1_000;
+/** How long a client takes at most to notice that its connection is dead, and to have a new one. */
+const noticeMsMax = 1_000;
+const reconnectMsMax = 300;
+
+export class SimCoordination implements Coordination, StoreClient {
+  readonly location = "simulation";
+  readonly node: SimNode;
+  readonly store: SimStore;
+  readonly #requestTimeoutMs: number;
+  readonly #listeners = new Set<(status: CoordinationStatus) => void>();
+  readonly #watches = new Set<SimWatch>();
+  /** Calls under way: how each of them fails. */
+  readonly #calls = new Set<(error: RingcacheError) => void>();
+  /** What the client keeps to send once it is connected again. */
+  #unsent: (() => void)[] = [];
+  #status: CoordinationStatus = "connected";
+  #cutOff = false;
+  /** Bytes pass: neither cut off, nor still busy reconnecting. */
+  #passes = true;
+  /** Grows with every change of the connection, so that what was planned for an older one is dropped. */
+  #connection = 0;
+
+  constructor(node: SimNode, store: SimStore, options: { requestTimeoutMs?: number } = {}) {
+    this.node = node;
+    this.store = store;
+    this.#requestTimeoutMs = options.requestTimeoutMs ?? requestTimeoutMsDefault;
+    store.clients.add(this);
+    if (store.isStopped) this.serverLost();
+    node.onCrash(() => {
+      store.clients.delete(this);
+      for (const watch of [...this.#watches]) watch.stop();
+    });
+  }
+
+  get status(): CoordinationStatus {
+    return this.#status;
+  }
+
+  /** Whether something that is sent now gets to the other side. */
+  get passes(): boolean {
+    return this.#passes && this.#status !== "closed";
+  }
+
+  get reaches(): boolean {
+    return this.passes && this.store.answers;
+  }
+
+  async openBucket(name: string, options: BucketOptions = {}): Promise<Bucket> {
+    this.#checkOpen();
+    requireBucketName(name);
+    return this.request(`open ${name}`, () => new SimBucket(this, this.store.open(name, options)));
+  }
+
+  onStatus(listener: (status: CoordinationStatus) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    if (this.#status === "closed") return;
+    this.store.clients.delete(this);
+    this.#setStatus("closed");
+    this.#unsent = [];
+    for (const fail of [...this.#calls]) fail(closedError());
+    for (const watch of [...this.#watches]) watch.end(closedError());
+    await new Promise<void>((resolve) => this.node.runtime.soon(resolve));
+  }
+
+  /** This node alone can't reach the store, until {@link reconnect}. */
+  cutOff(): void {
+    this.#cutOff = true;
+    this.store.sim.trace(this.node.host, "cut off from the store");
+    this.serverLost();
+  }
+
+  reconnect(): void {
+    this.#cutOff = false;
+    this.store.sim.trace(this.node.host, "may reach the store again");
+    this.serverBack();
+  }
+
+  serverLost(): void {
+    if (!this.passes) return;
+    this.#passes = false;
+    const connection = ++this.#connection;
+    this.node.after(this.store.random.between(0, noticeMsMax), () => {
+      if (connection === this.#connection) this.#setStatus("disconnected");
+    });
+  }
+
+  serverBack(): void {
+    if (this.#status === "closed" || this.#cutOff || this.store.isStopped) return;
+    const connection = ++this.#connection;
+    this.node.after(this.store.random.between(0, reconnectMsMax), () => {
+      if (connection !== this.#connection || this.#status === "closed") return;
+      this.#passes = true;
+      this.#setStatus("connected");
+      for (const send of this.#unsent.splice(0)) send();
+      for (const watch of this.#watches) watch.reconnected();
+    });
+  }
+
+  leaderBack(): void {
+    for (const watch of this.#watches) watch.kick();
+  }
+
+  checkKey(key: string): void {
+    this.#checkOpen();
+    requireKey(key);
+  }
+
+  addWatch(bucket: SimBucketState, handlers: WatchHandlers): Watch {
+    const watch = new SimWatch(this, bucket, handlers, () => this.#watches.delete(watch));
+    this.#watches.add(watch);
+    if (this.#status === "closed") watch.end(closedError());
+    else watch.start();
+    return watch;
+  }
+
+  /** Has `carryOut` done by the store, at most once, and gives its answer unless that is lost or late. */
+  request<T>(what: string, carryOut: () => T): Promise<T> {
+    const { store, node } = this;
+    return new Promise<T>((resolve, reject) => {
+      const fail = (error: RingcacheError): void => {
+        if (this.#calls.delete(fail)) reject(error);
+      };
+      this.#calls.add(fail);
+      node.runtime.after(this.#requestTimeoutMs, () => {
+        fail(
+          new RingcacheError("COORDINATION_TIMEOUT", `no answer from the store: ${what}`, {
+            outcome: "unknown",
+          }),
+        );
+      });
+      const answer = (deliver: () => void): void => {
+        if (store.random.chance(store.faults.lostAnswer)) return;
+        store.sim.schedule(store.delayMs(), () => {
+          if (!this.passes) return;
+          node.after(0, deliver);
+        });
+      };
+      this.#send(what, () => {
+        try {
+          const result = carryOut();
+          answer(() => {
+            if (this.#calls.delete(fail)) resolve(result);
+          });
+        } catch (error) {
+          if (!(error instanceof RingcacheError)) throw error;
+          answer(() => fail(error));
+        }
+      });
+    });
+  }
+
+  /** Brings a request to the store, sooner, later or never. */
+  #send(what: string, run: () => void): void {
+    const { store } = this;
+    const { lostRequest, late, lateMsMax } = store.faults;
+    store.sim.schedule(store.delayMs(), () => {
+      const isLate = store.random.chance(late);
+      if (!this.passes) {
+        // A client keeps what it couldn't send, and sends it when it is connected again.
+        if (isLate || store.random.chance(0.5)) this.#unsent.push(run);
+        return;
+      }
+      if (store.random.chance(lostRequest)) return;
+      const gapMs = store.gapEndsAtMs - store.sim.nowMs;
+      if (gapMs > 0) {
+        // What reached the old leader may come out of the new one's log.
+        if (store.random.chance(0.3)) this.#later(what, gapMs + store.random.between(0, 50), run);
+        return;
+      }
+      if (isLate) this.#later(what, store.random.between(0, lateMsMax), run);
+      else run();
+    });
+  }
+
+  #later(what: string, delayMs: number, run: () => void): void {
+    this.store.sim.trace("kv", `late by ${delayMs.toFixed(0)} ms: ${what} of ${this.node.host}`);
+    this.store.sim.schedule(delayMs, () => {
+      if (this.store.answers) run();
+    });
+  }
+
+  #setStatus(status: CoordinationStatus): void {
+    if (this.#status === status || this.#status === "closed") return;
+    this.#status = status;
+    this.store.sim.trace(this.node.host, `store ${status}`);
+    for (const listener of [...this.#listeners]) listener(status);
+  }
+
+  #checkOpen(): void {
+    if (this.#status === "closed") throw closedError();
+  }
+}
+
+class SimBucket implements Bucket {
+  readonly #client: SimCoordination;
+  readonly #state: SimBucketState;
+
+  constructor(client: SimCoordination, state: SimBucketState) {
+    this.#client = client;
+    this.#state = state;
+  }
+
+  get name(): string {
+    return this.#state.name;
+  }
+
+  async get(key: string): Promise<Entry | undefined> {
+    this.#client.checkKey(key);
+    const { store } = this.#client;
+    return this.#request(`get ${key}`, () => {
+      const { stale, staleMsMax } = store.faults;
+      const ageMs = store.random.chance(stale) ? store.random.between(0, staleMsMax) : 0;
+      const stored = this.#state.at(key, store.sim.nowMs - ageMs);
+      if (stored?.value === undefined) return undefined;
+      return { key, value: stored.value.slice(), revision: stored.revision };
+    });
+  }
+
+  async create(key: string, value: Uint8Array): Promise<WriteResult> {
+    this.#client.checkKey(key);
+    const copy = value.slice();
+    return this.#request(`create ${key}`, () => this.#state.create(key, copy));
+  }
+
+  async update(key: string, value: Uint8Array, revision: number): Promise<WriteResult> {
+    this.#client.checkKey(key);
+    requireRevision(revision);
+    const copy = value.slice();
+    return this.#request(`update ${key} ${revision}`, () => this.#state.replace(key, copy, revision));
+  }
+
+  async remove(key: string, revision: number): Promise<WriteResult> {
+    this.#client.checkKey(key);
+    requireRevision(revision);
+    return this.#request(`remove ${key} ${revision}`, () => this.#state.replace(key, undefined, revision));
+  }
+
+  watch(handlers: WatchHandlers): Watch {
+    return this.#client.addWatch(this.#state, handlers);
+  }
+
+  #request<T>(what: string, carryOut: () => T): Promise<T> {
+    return this.#client.request(what, () => {
+      if (this.#state.isDestroyed) throw goneError(this.name);
+      return carryOut();
+    });
+  }
+}
+
+function closedError(): RingcacheError {
+  return new RingcacheError("CLOSED", "The coordination store was closed.");
+}
