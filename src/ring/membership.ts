@@ -16,6 +16,10 @@ import type { Member } from "./table.ts";
 export const clockDriftMax = 0.02;
 
 const incarnationSizeBytes = 8;
+/** Until the store is read again after a read that was older than what is known. */
+const staleReadDelayMs = 10;
+/** Leases without a renewal after which a record that can't be found is taken for gone. */
+const purgedAfterLeases = 10;
 
 /** Names one life of a node. Random: a node that starts again knows nothing of the last time. */
 export function newIncarnation(runtime: Runtime): string {
@@ -206,11 +210,9 @@ export class Membership {
           record !== undefined && record.dead !== true && record.incarnation !== this.#self.incarnation;
         let free = !inTheWay;
         if (inTheWay) {
-          if (rival?.revision !== entry!.revision) {
-            // It renewed while we watched: no lease to wait out, it lives.
-            if (rival !== undefined) throw this.#idInUse(record);
-            rival = { revision: entry!.revision, sinceMs: runtime.monotonicMs() };
-          }
+          rival ??= { revision: entry!.revision, sinceMs: runtime.monotonicMs() };
+          // It renewed while we watched: no lease to wait out, it lives.
+          if (entry!.revision > rival.revision) throw this.#idInUse(record);
           const answer = await probe(record);
           if (answer === "alive") throw this.#idInUse(record);
           const waitedMs = runtime.monotonicMs() - rival.sinceMs;
@@ -235,7 +237,7 @@ export class Membership {
 
   /** One compare-and-set of the own record. True: stored, and the lease extends from before it was sent. */
   async #write(revision: number): Promise<boolean> {
-    const { bucket, runtime, leaseMs } = this.#options;
+    const { bucket, runtime, heartbeatMs, leaseMs } = this.#options;
     const sentAtMs = runtime.monotonicMs();
     const value = encodeRecord({ ...this.#self, beat: ++this.#beats });
     const result = await (revision === 0
@@ -244,11 +246,12 @@ export class Membership {
     if (!result.written) return false;
     this.#revision = result.revision;
     const lapsed = !this.leaseHolds;
+    // Whatever held this renewal up may have held up the others' too, though the lease has not lapsed.
+    const late = this.leaseAgeMs > heartbeatMs + leaseMs / 4;
     this.#leaseUntilMs = Math.max(this.#leaseUntilMs, sentAtMs + leaseMs);
-    if (lapsed && this.leaseHolds) {
-      this.#steadySinceMs = runtime.monotonicMs();
-      this.#options.leaseRegained();
-    }
+    if (!this.leaseHolds) return true;
+    if (late) this.#steadySinceMs = runtime.monotonicMs();
+    if (lapsed) this.#options.leaseRegained();
     return true;
   }
 
@@ -257,11 +260,12 @@ export class Membership {
     this.#timer?.cancel();
     this.#timer = this.#options.runtime.after(this.#options.heartbeatMs, () => {
       this.#scheduleBeat();
-      void this.renew();
+      // While the store doesn't answer, beats that wait for one another would pile up.
+      if (this.#renewing === undefined) void this.renew();
     });
   }
 
-  /** Renews the record now; joins a renewal that is under way, so that at most one is. */
+  /** Renews the record; waits for a renewal that is under way first, so that at most one is. */
   async renew(): Promise<void> {
     if (this.#stopped) return;
     const wanted = this.#self;
@@ -275,27 +279,38 @@ export class Membership {
   }
 
   async #renew(): Promise<void> {
-    const { bucket, log, runtime } = this.#options;
+    const { log, runtime } = this.#options;
     try {
       for (let attempt = 0; attempt < 5 && !this.#stopped; attempt++) {
         if (await this.#write(this.#revision)) return;
         // Another revision is there: an earlier write of ours whose answer was lost, or somebody else's verdict.
-        const entry = await bucket.get(this.#self.id);
-        const record = entry === undefined ? undefined : decodeRecord(entry.value);
-        const ours =
-          record !== undefined && record.incarnation === this.#self.incarnation && record.dead !== true;
-        if (ours && entry!.revision > this.#revision) {
-          this.#revision = entry!.revision;
-        } else if (ours) {
-          await sleep(runtime, 10); // A stale read; the next may be newer.
-        } else {
+        const whose = await this.#whoseRecord();
+        if (whose === "others") {
           this.#fence();
           return;
         }
+        if (whose === "unknown") await sleep(runtime, staleReadDelayMs);
       }
     } catch (error) {
       log.warn({ event: "heartbeat-unanswered", error: messageOf(error) }, "no answer to a heartbeat");
     }
+  }
+
+  /** Judges by what is newer than the own latest write: a read may be stale, and show the time before this start. */
+  async #whoseRecord(): Promise<"ours" | "others" | "unknown"> {
+    const { bucket, leaseMs } = this.#options;
+    const entry = await bucket.get(this.#self.id);
+    const seen = this.#sightings.get(this.#self.id);
+    const readIsNewer = entry !== undefined && entry.revision > (seen?.revision ?? 0);
+    const revision = readIsNewer ? entry.revision : (seen?.revision ?? 0);
+    if (revision <= this.#revision) {
+      // A record that was purged leaves no trace to be seen.
+      return entry === undefined && this.leaseAgeMs > purgedAfterLeases * leaseMs ? "others" : "unknown";
+    }
+    const record = readIsNewer ? decodeRecord(entry.value) : seen?.record;
+    if (record?.incarnation !== this.#self.incarnation || record.dead === true) return "others";
+    this.#revision = revision;
+    return "ours";
   }
 
   #fence(): void {
