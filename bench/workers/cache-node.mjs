@@ -6,8 +6,8 @@ import { serve } from "../support/serve.mjs";
 const get = 1;
 const noBytes = Buffer.alloc(0);
 let cache;
-/** Commands as an HTTP or Redis door makes them: fresh ones, with the key as bytes. */
 let keys;
+let keyTexts;
 let valueBytes;
 
 serve({
@@ -28,8 +28,10 @@ serve({
       await cache.set(key, Buffer.alloc(sizeBytes, 0x61));
       keys.push(Buffer.from(key));
     }
+    keyTexts = keys.map(String);
     return keys[0].length;
   },
+  /** Gets as an HTTP or Redis door does. */
   run(inFlight, seconds) {
     let next = 0;
     const issue = (done) => {
@@ -39,6 +41,18 @@ serve({
         if (error === undefined && reply.value.length !== valueBytes) done(new Error("not the value stored"));
         else done(error);
       });
+    };
+    return closedLoop(issue, inFlight, seconds);
+  },
+  /** Gets as an application does: with strings and promises. */
+  runLibrary(inFlight, seconds) {
+    let next = 0;
+    const issue = (done) => {
+      const key = keyTexts[next];
+      next = next + 1 === keyTexts.length ? 0 : next + 1;
+      cache.get(key).then((value) => {
+        done(value?.length === valueBytes ? undefined : new Error("not the value stored"));
+      }, done);
     };
     return closedLoop(issue, inFlight, seconds);
   },
