@@ -9,6 +9,7 @@ const keysMax = 400;
 /** Operations under way at once, on different keys. */
 const lanes = 2;
 const longTtlSeconds = 3_600;
+const briefTtlSeconds = 0.5;
 /** Between two operations of a lane: steady load instead of as much as the machine can take. */
 const pauseMs = 2;
 
@@ -97,7 +98,8 @@ export class LoadClient {
     this.#underWay.set(http, (this.#underWay.get(http) ?? 0) + 1);
     try {
       const dice = Math.random();
-      if (dice < 0.45) await this.#set(http, key, i);
+      if (dice < 0.05) await this.#setBrief(http, i);
+      else if (dice < 0.45) await this.#set(http, key, i);
       else if (dice < 0.9) await this.#get(http, key);
       else await this.#delete(http, key);
     } finally {
@@ -111,6 +113,13 @@ export class LoadClient {
     const answer = await http.set(key, value, i % 5 === 0 ? longTtlSeconds : undefined);
     if (answer.status === 200) this.#expected.set(key, value);
     else this.#error(key, `set: ${JSON.stringify(answer)}`);
+  }
+
+  /** An entry that expires soon, perhaps while its partition moves. When it goes isn't exactly known: nobody asks. */
+  async #setBrief(http: HttpClient, i: number): Promise<void> {
+    const key = `${this.name}:brief:${i}`;
+    const answer = await http.set(key, "brief", briefTtlSeconds);
+    if (answer.status !== 200) this.#error(key, `set: ${JSON.stringify(answer)}`);
   }
 
   async #get(http: HttpClient, key: string): Promise<void> {
