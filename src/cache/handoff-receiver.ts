@@ -13,12 +13,14 @@ import {
   Step,
   yes,
 } from "./handoff-wire.ts";
+import type { Partition } from "./partitions.ts";
+import { Receipts } from "./receipts.ts";
 
-interface Copy {
+interface Copy extends Partition {
   readonly from: string;
   readonly move: number;
   readonly session: number;
-  readonly store: PartitionStore;
+  receipts: Receipts;
   sequence: number;
   checksum: number;
   whole: boolean;
@@ -54,10 +56,12 @@ export class HandoffReceiver {
   }
 
   /** The whole copy that came with this move; undefined if there is none. Any other copy is dropped. */
-  take(partition: number, move: number): PartitionStore | undefined {
+  take(partition: number, move: number): Partition | undefined {
     const copy = this.#copies.get(partition);
     this.#copies.delete(partition);
-    return copy?.whole === true && copy.move === move ? copy.store : undefined;
+    return copy?.whole === true && copy.move === move
+      ? { store: copy.store, receipts: copy.receipts }
+      : undefined;
   }
 
   /** Drops copies of moves that are off. */
@@ -80,8 +84,8 @@ export class HandoffReceiver {
       if (known !== undefined && known.move > move) return false;
       // Sessions of one sender count up: this one comes late, over a link that was lost, and is over.
       if (known?.from === from && known.move === move && known.session > session) return false;
-      const store = new PartitionStore();
-      this.#copies.set(partition, { from, move, session, store, sequence: 0, checksum: 0, whole: false });
+      const data = { store: new PartitionStore(), receipts: new Receipts() };
+      this.#copies.set(partition, { ...data, from, move, session, sequence: 0, checksum: 0, whole: false });
       return true;
     }
     const copy = this.#copies.get(partition);
@@ -102,6 +106,9 @@ function apply(copy: Copy, records: Buffer): boolean {
     set: (key, value, expiresAtMs) => copy.store.set(key, value, expiresAtMs),
     // The deletion of what isn't there, or has expired here already, is none the less done.
     delete: (key) => void copy.store.delete(key, 0),
+    receipts: (encoded) => {
+      copy.receipts = Receipts.decode(encoded);
+    },
   });
   return true;
 }

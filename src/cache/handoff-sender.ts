@@ -8,9 +8,8 @@ import type { PeerAddress } from "../peers/messages.ts";
 import type { Peers } from "../peers/peers.ts";
 import { PeerKind } from "../ring/calls.ts";
 import type { Runtime } from "../runtime.ts";
-import type { PartitionStore } from "../storage/partition-store.ts";
 import { encodeFinal, encodeMessage, RecordBatch, Step, yes } from "./handoff-wire.ts";
-import type { Tap } from "./partitions.ts";
+import type { Partition, Tap } from "./partitions.ts";
 
 const chunkBytes = 128 * 1024;
 /** Snapshot bytes that have been sent and not confirmed; the tap may add to them. */
@@ -22,7 +21,7 @@ const messageTimeoutMs = 5_000;
 export interface SenderOptions {
   readonly peers: Peers;
   readonly runtime: Runtime;
-  readonly store: PartitionStore;
+  readonly data: Partition;
   readonly partition: number;
   readonly to: PeerAddress;
   readonly move: number;
@@ -48,7 +47,7 @@ export class HandoffSender implements Tap {
 
   /** Resolves when the snapshot has arrived and the lag of the tap is small. The tap must be set before. */
   async copy(): Promise<void> {
-    const { store } = this.#options;
+    const { store } = this.#options.data;
     this.#send(Step.begin, Buffer.alloc(0));
     for (const [key, entry] of store.entries()) {
       this.#batch.set(key, entry.value, entry.expiresAtMs);
@@ -67,9 +66,11 @@ export class HandoffSender implements Tap {
    * Changes that the tap brings later aren't sent, as nothing may follow what the receiver has confirmed.
    */
   async finish(): Promise<void> {
+    const { store, receipts } = this.#options.data;
+    this.#batch.receipts(receipts.encode());
     this.#flush();
     this.#finished = true;
-    this.#send(Step.final, encodeFinal(this.#options.store.size, this.#checksum));
+    this.#send(Step.final, encodeFinal(store.size, this.#checksum));
     await this.#until(() => this.#unconfirmedBytes === 0);
   }
 

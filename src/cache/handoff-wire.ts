@@ -1,5 +1,7 @@
 /** What the two sides of a handoff say to each other. All integers are big-endian. */
 
+import { noBytes } from "./command.ts";
+
 export const Step = {
   /** Forget what came before and take the partition's copy from here on. */
   begin: 1,
@@ -61,9 +63,9 @@ export function decodeFinal(body: Buffer): { entries: number; checksum: number }
   return { entries: body.readUIntBE(0, 6), checksum: body.readUInt32BE(6) };
 }
 
-/** u8 1 set or 2 delete, u32 key length, u32 value length, f64 expiry, key, value. */
+/** u8 kind, u32 key length, u32 value length, f64 expiry, key, value. */
 const recordHeaderBytes = 17;
-const RecordKind = { set: 1, delete: 2 } as const;
+const RecordKind = { set: 1, delete: 2, receipts: 3 } as const;
 
 /** Collects records; `take` hands over what was collected. */
 export class RecordBatch {
@@ -79,7 +81,12 @@ export class RecordBatch {
   }
 
   delete(key: Buffer): void {
-    this.#add(RecordKind.delete, key, new Uint8Array(0), 0);
+    this.#add(RecordKind.delete, key, noBytes, 0);
+  }
+
+  /** {@link Receipts} in their encoded form, in place of a value. */
+  receipts(encoded: Buffer): void {
+    this.#add(RecordKind.receipts, noBytes, encoded, 0);
   }
 
   take(): Buffer {
@@ -105,6 +112,7 @@ export class RecordBatch {
 export interface RecordSink {
   set(key: Buffer, value: Uint8Array, expiresAtMs: number): void;
   delete(key: Buffer): void;
+  receipts(encoded: Buffer): void;
 }
 
 /** Applies records in order. Throws a RangeError if the bytes end within one. */
@@ -115,9 +123,11 @@ export function applyRecords(bytes: Buffer, sink: RecordSink): void {
     const valueEnd = keyEnd + bytes.readUInt32BE(at + 5);
     if (valueEnd > bytes.length) throw new RangeError("a record is longer than its message");
     const key = bytes.subarray(keyStart, keyEnd);
-    if (bytes[at] === RecordKind.set)
-      sink.set(key, bytes.subarray(keyEnd, valueEnd), bytes.readDoubleBE(at + 9));
-    else sink.delete(key);
+    const value = bytes.subarray(keyEnd, valueEnd);
+    if (bytes[at] === RecordKind.set) sink.set(key, value, bytes.readDoubleBE(at + 9));
+    else if (bytes[at] === RecordKind.delete) sink.delete(key);
+    else if (bytes[at] === RecordKind.receipts) sink.receipts(value);
+    else throw new RangeError("a record is of no known kind");
     at = valueEnd;
   }
 }

@@ -8,6 +8,7 @@ import { PartitionStore } from "../storage/partition-store.ts";
 import { HandoffReceiver } from "./handoff-receiver.ts";
 import { HandoffSender } from "./handoff-sender.ts";
 import { decodeMessage, encodeFinal, encodeMessage, no, RecordBatch, Step, yes } from "./handoff-wire.ts";
+import { Receipts } from "./receipts.ts";
 
 const to: PeerAddress = { id: "b", incarnation: "b1", host: "h", port: 1 };
 const from = { id: "a", incarnation: "a1" };
@@ -49,7 +50,9 @@ function linkTo(
 }
 
 function senderOf(peers: Peers, store: PartitionStore, move = 7, session = 1): HandoffSender {
-  return new HandoffSender({ peers, runtime: systemRuntime, store, partition, to, move, session });
+  const data = { store, receipts: new Receipts() };
+  data.receipts.record("origin", 9, 4, true);
+  return new HandoffSender({ peers, runtime: systemRuntime, data, partition, to, move, session });
 }
 
 function contents(store: PartitionStore): [string, string, number][] {
@@ -122,7 +125,7 @@ test("after finish the copy is what the store was at the seal, whatever was writ
       }
       await copied;
       await sender.finish();
-      expect(contents(receiver.take(partition, 7)!)).toEqual(contents(store));
+      expect(contents(receiver.take(partition, 7)!.store)).toEqual(contents(store));
     }),
     { numRuns: 60 },
   );
@@ -141,7 +144,11 @@ test("what expires at the old owner after the seal leaves the copy whole", async
   store.sweep(1_000, 10, (key) => sender.delete(key));
   await new Promise((resolve) => setImmediate(resolve));
   await new Promise((resolve) => setImmediate(resolve));
-  const copy = receiver.take(partition, 7);
+  const moved = receiver.take(partition, 7);
+  const copy = moved?.store;
+  // The answers to writes that may be sent again move with the data.
+  expect(moved?.receipts.find("origin", 9)).toBe(true);
+  expect(moved?.receipts.find("origin", 3)).toBe("over");
   expect(copy?.get(Buffer.from("long"), 1_000)?.value.toString()).toBe("2");
 });
 
@@ -220,7 +227,7 @@ test("the receiver refuses another session, another move, another sender and a w
   expect(tell(receiver, message(Step.begin, 0))).toBe(true);
   expect(tell(receiver, right)).toBe(true);
   expect(tell(receiver, final(2))).toBe(true);
-  expect(receiver.take(partition, 7)?.size).toBe(1);
+  expect(receiver.take(partition, 7)?.store.size).toBe(1);
   expect(receiver.take(partition, 7)).toBeUndefined();
 });
 
@@ -236,7 +243,7 @@ test("records that come late from an earlier session, or begin it anew, don't to
   expect(tell(receiver, message(Step.records, 1, body, 4))).toBe(false);
   expect(tell(receiver, message(Step.begin, 0, undefined, 4))).toBe(false);
   expect(tell(receiver, message(Step.begin, 0, undefined, 9, 6))).toBe(false);
-  expect(receiver.take(partition, 7)?.size).toBe(1);
+  expect(receiver.take(partition, 7)?.store.size).toBe(1);
 });
 
 test("only the copy of the very move is taken, and what isn't coming any more is dropped", () => {
@@ -252,7 +259,7 @@ test("only the copy of the very move is taken, and what isn't coming any more is
   expect(receiver.take(partition, 7)).toBeUndefined();
   fill();
   receiver.retain((p, move) => p === partition && move === 7);
-  expect(receiver.take(partition, 7)?.size).toBe(1);
+  expect(receiver.take(partition, 7)?.store.size).toBe(1);
   fill();
   receiver.retain(() => false);
   expect(receiver.take(partition, 7)).toBeUndefined();

@@ -9,7 +9,8 @@ import { PartitionStore } from "../storage/partition-store.ts";
 import { HandoffReceiver } from "./handoff-receiver.ts";
 import { HandoffSender } from "./handoff-sender.ts";
 import { encodeMessage, Step, yes } from "./handoff-wire.ts";
-import type { Partitions } from "./partitions.ts";
+import type { Partition, Partitions } from "./partitions.ts";
+import { Receipts } from "./receipts.ts";
 
 const activeTimeoutMs = 1_000;
 const activePollMs = 50;
@@ -21,7 +22,7 @@ export class CacheKeeper implements PartitionKeeper {
   readonly #receiver: HandoffReceiver;
   readonly #senders = new Map<number, HandoffSender>();
   /** Copies of partitions that were handed over, until their new owners serve them. */
-  readonly #retained = new Map<number, PartitionStore>();
+  readonly #retained = new Map<number, Partition>();
   readonly #moves = new Map<number, number>();
   #sessions = 0;
   /** Lets what waits for the partition try again. */
@@ -57,11 +58,10 @@ export class CacheKeeper implements PartitionKeeper {
   }
 
   async copy(partition: number, to: Member, move: number): Promise<void> {
-    const store = this.#partitions.store(partition);
     const sender = new HandoffSender({
       peers: this.#ring.peers,
       runtime: this.#runtime,
-      store,
+      data: this.#partitions.get(partition),
       partition,
       to,
       move,
@@ -97,7 +97,8 @@ export class CacheKeeper implements PartitionKeeper {
     const copy = this.#receiver.take(partition, move);
     this.#retained.delete(partition);
     // A partition that was to go and stayed still has its store.
-    if (!this.#partitions.has(partition)) this.#partitions.open(partition, copy ?? new PartitionStore());
+    if (!this.#partitions.has(partition))
+      this.#partitions.open(partition, copy ?? { store: new PartitionStore(), receipts: new Receipts() });
     this.#wake(partition);
   }
 
@@ -105,10 +106,10 @@ export class CacheKeeper implements PartitionKeeper {
     const move = this.#moves.get(partition) ?? 0;
     const sender = this.#senders.get(partition);
     if (sender !== undefined) this.#untap(partition, sender);
-    const store = this.#partitions.remove(partition);
-    if (to !== undefined && store !== undefined) {
-      this.#retained.set(partition, store);
-      void this.#retainUntilActive(partition, store, to, move);
+    const data = this.#partitions.remove(partition);
+    if (to !== undefined && data !== undefined) {
+      this.#retained.set(partition, data);
+      void this.#retainUntilActive(partition, data, to, move);
     }
     this.#wake(partition);
   }
@@ -129,12 +130,7 @@ export class CacheKeeper implements PartitionKeeper {
   }
 
   /** The copy here goes only after the new owner serves its own, or is no longer the one to serve. */
-  async #retainUntilActive(
-    partition: number,
-    store: PartitionStore,
-    to: Member,
-    move: number,
-  ): Promise<void> {
+  async #retainUntilActive(partition: number, data: Partition, to: Member, move: number): Promise<void> {
     const question = encodeMessage({
       step: Step.active,
       partition,
@@ -143,7 +139,7 @@ export class CacheKeeper implements PartitionKeeper {
       sequence: 0,
       body: Buffer.alloc(0),
     });
-    while (this.#retained.get(partition) === store) {
+    while (this.#retained.get(partition) === data) {
       const { table } = this.#ring;
       const stillTheirs =
         table.rows[partition]!.owner === to.id && memberOf(table, to.id)?.incarnation === to.incarnation;
@@ -154,6 +150,6 @@ export class CacheKeeper implements PartitionKeeper {
       if (answer?.equals(yes) === true) break;
       await sleep(this.#runtime, activePollMs);
     }
-    if (this.#retained.get(partition) === store) this.#retained.delete(partition);
+    if (this.#retained.get(partition) === data) this.#retained.delete(partition);
   }
 }

@@ -2,11 +2,19 @@
 import type { Runtime, Timer } from "../runtime.ts";
 import type { PartitionStore } from "../storage/partition-store.ts";
 import { type Command, noBytes, Op, type Reply } from "./command.ts";
+import type { Receipts } from "./receipts.ts";
+import type { WireCommand } from "./wire.ts";
 
 /** Told of every change of a partition while it is copied to its next owner. */
 export interface Tap {
   set(key: Buffer, value: Uint8Array, expiresAtMs: number): void;
   delete(key: Buffer): void;
+}
+
+/** All that a partition is, and that moves when it moves. */
+export interface Partition {
+  readonly store: PartitionStore;
+  readonly receipts: Receipts;
 }
 
 const sweepEveryMs = 50;
@@ -16,7 +24,7 @@ const sweepEntriesMax = 2_000;
 export class Partitions {
   readonly #runtime: Runtime;
   readonly #node: string;
-  readonly #stores: (PartitionStore | undefined)[];
+  readonly #partitions: (Partition | undefined)[];
   readonly #taps: (Tap | undefined)[];
   #sweepTimer: Timer;
   #sweepAt = 0;
@@ -27,7 +35,7 @@ export class Partitions {
   constructor(runtime: Runtime, node: string, partitions: number) {
     this.#runtime = runtime;
     this.#node = node;
-    this.#stores = new Array<PartitionStore | undefined>(partitions).fill(undefined);
+    this.#partitions = new Array<Partition | undefined>(partitions).fill(undefined);
     this.#taps = new Array<Tap | undefined>(partitions).fill(undefined);
     this.#sweepTimer = runtime.after(sweepEveryMs, () => this.#sweep());
   }
@@ -36,19 +44,19 @@ export class Partitions {
     this.#sweepTimer.cancel();
   }
 
-  /** The store of a partition that this node owns. */
-  store(partition: number): PartitionStore {
-    const store = this.#stores[partition];
-    if (store === undefined) throw new Error(`partition ${partition} has no store here`);
-    return store;
+  /** A partition that this node owns. */
+  get(partition: number): Partition {
+    const found = this.#partitions[partition];
+    if (found === undefined) throw new Error(`partition ${partition} has no data here`);
+    return found;
   }
 
   has(partition: number): boolean {
-    return this.#stores[partition] !== undefined;
+    return this.#partitions[partition] !== undefined;
   }
 
-  open(partition: number, store: PartitionStore): void {
-    this.#stores[partition] = store;
+  open(partition: number, data: Partition): void {
+    this.#partitions[partition] = data;
   }
 
   /** Counts partitions that came here without the entries that they had. */
@@ -56,22 +64,43 @@ export class Partitions {
     this.#lost += partitions.length;
   }
 
-  /** Takes the store out. */
-  remove(partition: number): PartitionStore | undefined {
-    const store = this.#stores[partition];
-    if (store === undefined) return undefined;
-    this.#cleaned += store.size;
-    this.#stores[partition] = undefined;
+  /** Takes the partition out. */
+  remove(partition: number): Partition | undefined {
+    const removed = this.#partitions[partition];
+    if (removed === undefined) return undefined;
+    this.#cleaned += removed.store.size;
+    this.#partitions[partition] = undefined;
     this.#taps[partition] = undefined;
-    return store;
+    return removed;
   }
 
   tap(partition: number, tap: Tap | undefined): void {
     this.#taps[partition] = tap;
   }
 
+  /**
+   * As {@link apply}, but a write that was carried out before is only answered again. Undefined: its sender has given
+   * it up, and it is not carried out.
+   */
+  applyOnce(partition: number, command: WireCommand, origin: string): Reply | undefined {
+    const { sequence, oldest } = command;
+    if (sequence === 0) return this.apply(partition, command);
+    const { receipts } = this.get(partition);
+    const before = receipts.find(origin, sequence);
+    if (before === "over") return undefined;
+    if (before !== "new") return this.#reply(before);
+    const reply = this.apply(partition, command);
+    receipts.record(origin, sequence, oldest, reply.found);
+    return reply;
+  }
+
+  /** A router that is gone sends nothing again. */
+  forget(origin: string): void {
+    for (const partition of this.#partitions) partition?.receipts.forget(origin);
+  }
+
   apply(partition: number, command: Command): Reply {
-    const store = this.store(partition);
+    const { store } = this.get(partition);
     const { key } = command;
     switch (command.op) {
       case Op.get: {
@@ -95,9 +124,9 @@ export class Partitions {
   totals(): { entries: number; entriesWithTtl: number; expired: number; cleaned: number; lost: number } {
     let entries = 0;
     let entriesWithTtl = 0;
-    for (const store of this.#stores) {
-      entries += store?.size ?? 0;
-      entriesWithTtl += store?.sizeWithTtl ?? 0;
+    for (const partition of this.#partitions) {
+      entries += partition?.store.size ?? 0;
+      entriesWithTtl += partition?.store.sizeWithTtl ?? 0;
     }
     return { entries, entriesWithTtl, expired: this.#expired, cleaned: this.#cleaned, lost: this.#lost };
   }
@@ -110,14 +139,14 @@ export class Partitions {
   #sweep(): void {
     const nowMs = this.#runtime.wallMs();
     let left = sweepEntriesMax;
-    for (let i = 0; i < this.#stores.length && left > 0; i++) {
+    for (let i = 0; i < this.#partitions.length && left > 0; i++) {
       const partition = this.#sweepAt;
-      const seen = this.#stores[partition]?.sweep(nowMs, left, (key) => {
+      const seen = this.#partitions[partition]?.store.sweep(nowMs, left, (key) => {
         this.#expired++;
         this.#taps[partition]?.delete(key);
       });
       left -= seen ?? 0;
-      if (left > 0) this.#sweepAt = (this.#sweepAt + 1) % this.#stores.length;
+      if (left > 0) this.#sweepAt = (this.#sweepAt + 1) % this.#partitions.length;
     }
     this.#sweepTimer = this.#runtime.after(sweepEveryMs, () => this.#sweep());
   }

@@ -1,8 +1,8 @@
 /**
  * Carries each command out where its key is owned: here, in the same turn, or on the owner over its peer link. While
  * a partition moves, or has no owner that may serve, its commands wait up to their deadline; a node that turns out
- * not to own a partition says so, and the router of origin asks the next. A command is sent again only when the
- * earlier attempt certainly didn't take effect and never will, or when it changes nothing.
+ * not to own a partition says so, and the router of origin asks the next. Writes are numbered, so that one whose link
+ * broke before its answer came can be sent again, wherever its partition is by then, and is carried out once.
  */
 import { RingcacheError } from "../errors.ts";
 import type { CallHandler, IncomingRequest } from "../peers/messages.ts";
@@ -10,7 +10,7 @@ import { PeerKind } from "../ring/calls.ts";
 import type { Ring } from "../ring/ring.ts";
 import { type Member, memberOf } from "../ring/table.ts";
 import type { Runtime } from "../runtime.ts";
-import { type Command, type Done, noBytes, Op } from "./command.ts";
+import { type Command, type Done, noBytes, Op, type Reply } from "./command.ts";
 import type { Partitions } from "./partitions.ts";
 import { type Waiter, WaitingRoom } from "./waiting-room.ts";
 import {
@@ -38,6 +38,9 @@ export class Router {
   readonly runtime: Runtime;
   readonly partitions: Partitions;
   readonly room: WaitingRoom;
+  /** The numbers of the writes that were sent and aren't answered; the first is the oldest. */
+  readonly #unanswered = new Set<number>();
+  #writes = 0;
 
   constructor(ring: Ring, runtime: Runtime, partitions: Partitions) {
     this.ring = ring;
@@ -47,6 +50,23 @@ export class Router {
     ring.peers.handle(PeerKind.command, (request) => this.#serve(request));
     ring.on("table", () => this.room.wakeAll());
     ring.on("lease", () => this.room.wakeAll());
+    ring.on("left", (member) => partitions.forget(member.incarnation));
+  }
+
+  /** The number of the next write. */
+  number(): number {
+    const sequence = ++this.#writes;
+    this.#unanswered.add(sequence);
+    return sequence;
+  }
+
+  answered(sequence: number): void {
+    this.#unanswered.delete(sequence);
+  }
+
+  get oldest(): number {
+    for (const sequence of this.#unanswered) return sequence;
+    return 0;
   }
 
   /** Calls `done` exactly once; in this turn if this node owns the key. */
@@ -73,8 +93,10 @@ class Operation implements Waiter, CallHandler {
   readonly #command: Command;
   readonly #done: Done;
   #target: Member | undefined;
-  /** The incarnation that may have carried it out before its link broke. */
-  #perhapsAt: Member | undefined;
+  /** The write's number, once it was sent. */
+  #sequence = 0;
+  /** The incarnation of this node under which it was sent without an answer so far: only to that one it is known. */
+  #unansweredAs = "";
   /** A table of at least this epoch is needed to know more. */
   #epoch = 0;
 
@@ -96,12 +118,16 @@ class Operation implements Waiter, CallHandler {
     const { table } = ring;
     const target = memberOf(table, ring.nodeForPartition(partition));
     const leftMs = this.deadlineAtMs - runtime.monotonicMs();
-    if (table.epoch < this.#epoch || this.#mayHaveHappened()) {
+    const origin = ring.incarnation;
+    const unknownHere = this.#unansweredAs !== "" && this.#unansweredAs !== origin;
+    if (table.epoch < this.#epoch || unknownHere) {
       this.#wait();
       return;
     }
     if (ring.serves(partition)) {
-      this.#done(undefined, partitions.apply(partition, this.#command));
+      const sequence = this.#unansweredAs === "" ? 0 : this.#sequence;
+      const sending = { partition, epoch: table.epoch, leftMs, sequence, oldest: this.#router.oldest };
+      this.#finish(undefined, partitions.applyOnce(partition, { ...this.#command, ...sending }, origin));
       return;
     }
     if (target === undefined || target.id === ring.nodeId || leftMs <= 0) {
@@ -109,7 +135,10 @@ class Operation implements Waiter, CallHandler {
       return;
     }
     this.#target = target;
-    const frame = encodeCommand(this.#command, partition, table.epoch, leftMs);
+    if (this.#sequence === 0 && changes(this.#command)) this.#sequence = this.#router.number();
+    const { oldest } = this.#router;
+    const sending = { partition, epoch: table.epoch, leftMs, sequence: this.#sequence, oldest };
+    const frame = encodeCommand(this.#command, sending);
     ring.peers.call(target, PeerKind.command, frame, leftMs + callGraceMs, this);
   }
 
@@ -117,10 +146,10 @@ class Operation implements Waiter, CallHandler {
     const node = this.#target!.id;
     switch (answer[0]) {
       case Answer.found:
-        this.#done(undefined, { found: true, ...decodeFound(answer), node });
+        this.#finish(undefined, { found: true, ...decodeFound(answer), node });
         break;
       case Answer.absent:
-        this.#done(undefined, { found: false, value: noBytes, expiresAtMs: 0, node });
+        this.#finish(undefined, { found: false, value: noBytes, expiresAtMs: 0, node });
         break;
       case Answer.notOwner: {
         const epoch = decodeNotOwner(answer);
@@ -142,39 +171,24 @@ class Operation implements Waiter, CallHandler {
   }
 
   failed(error: RingcacheError): void {
-    const changes = this.#command.op === Op.set || this.#command.op === Op.delete;
-    const unknown = error.outcome === "unknown" && changes;
+    const unknown = error.outcome === "unknown" && changes(this.#command);
     if (error.code === "OVERLOADED" || (unknown && error.code === "DEADLINE_EXCEEDED")) {
-      this.#done(error, undefined);
+      this.#finish(error, undefined);
       return;
     }
-    if (unknown) this.#perhapsAt = this.#target;
+    if (unknown) this.#unansweredAs = this.#router.ring.incarnation;
     this.#wait(retryMs);
   }
 
   expire(): void {
-    const at = this.#perhapsAt;
-    if (at === undefined) {
-      const owner = this.#router.ring.nodeForPartition(this.partition);
-      const what = `partition ${this.partition} (owner "${owner}") could not serve the operation in time`;
-      this.#fail("DEADLINE_EXCEEDED", `${what}; it was not carried out`);
-    } else {
-      const what = `the link to "${at.id}" broke before it answered`;
-      this.#fail("LINK_LOST", `${what}; the operation may have been carried out`, "unknown");
-    }
+    const owner = this.#router.ring.nodeForPartition(this.partition);
+    const what = `partition ${this.partition} (owner "${owner}") could not serve the operation in time`;
+    if (this.#unansweredAs === "") this.#fail("DEADLINE_EXCEEDED", `${what}; it was not carried out`);
+    else this.#fail("LINK_LOST", `${what}; an attempt whose link broke may have been carried out`);
   }
 
   close(): void {
-    this.#fail("CLOSED", "the node was closed", this.#perhapsAt === undefined ? "none" : "unknown");
-  }
-
-  /** An attempt on a node that still is a member may have taken effect; once it is gone, so is what it did. */
-  #mayHaveHappened(): boolean {
-    if (this.#perhapsAt === undefined) return false;
-    const { id, incarnation } = this.#perhapsAt;
-    if (memberOf(this.#router.ring.table, id)?.incarnation === incarnation) return true;
-    this.#perhapsAt = undefined;
-    return false;
+    this.#fail("CLOSED", "the node was closed");
   }
 
   #wait(retryInMs?: number): void {
@@ -184,13 +198,19 @@ class Operation implements Waiter, CallHandler {
       this.#fail("OVERLOADED", "too many operations are waiting on this node");
   }
 
-  #fail(
-    code: "DEADLINE_EXCEEDED" | "OVERLOADED" | "LINK_LOST" | "CLOSED",
-    message: string,
-    outcome: "none" | "unknown" = "none",
-  ): void {
-    this.#done(new RingcacheError(code, message, { outcome }), undefined);
+  #fail(code: "DEADLINE_EXCEEDED" | "OVERLOADED" | "LINK_LOST" | "CLOSED", message: string): void {
+    const outcome = this.#unansweredAs === "" ? "none" : "unknown";
+    this.#finish(new RingcacheError(code, message, { outcome }), undefined);
   }
+
+  #finish(error: RingcacheError | undefined, reply: Reply | undefined): void {
+    if (this.#sequence > 0) this.#router.answered(this.#sequence);
+    this.#done(error, reply);
+  }
+}
+
+function changes(command: Command): boolean {
+  return command.op === Op.set || command.op === Op.delete;
 }
 
 /** A command that another node's router sent here. */
@@ -219,8 +239,10 @@ class RemoteOperation implements Waiter {
     const { ring, partitions, room } = this.#router;
     const { partition, epoch } = this.#command;
     if (ring.serves(partition)) {
-      const reply = partitions.apply(partition, this.#command);
-      this.#request.reply(reply.found ? encodeFound(reply.expiresAtMs, reply.value) : absentAnswer);
+      const reply = partitions.applyOnce(partition, this.#command, this.#request.from.incarnation);
+      // Undefined: nobody waits for the answer.
+      if (reply === undefined) this.#request.reply(lateAnswer);
+      else this.#request.reply(reply.found ? encodeFound(reply.expiresAtMs, reply.value) : absentAnswer);
     } else if (
       ring.table.epoch >= epoch &&
       !ring.holds(partition) &&

@@ -1,27 +1,38 @@
 /** Commands and their answers as bytes between nodes. All integers are big-endian. */
 import { type Command, noBytes, type Op } from "./command.ts";
 
-/** u8 op, u8 0, u16 partition, u48 sender's epoch, u32 milliseconds left, f64 expiry, u32 key length, key, value. */
-const commandHeaderBytes = 26;
+/**
+ * u8 op, u8 0, u16 partition, u48 sender's epoch, u32 milliseconds left, f64 expiry, u48 sequence, u48 oldest, u32 key
+ * length, key, value.
+ */
+const commandHeaderBytes = 38;
 
-export interface WireCommand extends Command {
+export interface WireCommand extends Command, Sending {}
+
+export interface Sending {
   readonly partition: number;
   /** The sender's table: a receiver whose own is older waits until it has caught up. */
   readonly epoch: number;
   /** How long the sender still waits, from the arrival on. */
   readonly leftMs: number;
+  /** The sender's number of this write, from 1; 0 for what changes nothing and so may be carried out twice. */
+  readonly sequence: number;
+  /** The lowest number of the sender's writes that it still waits for. */
+  readonly oldest: number;
 }
 
-export function encodeCommand(command: Command, partition: number, epoch: number, leftMs: number): Buffer {
+export function encodeCommand(command: Command, sending: Sending): Buffer {
   const { key, value } = command;
   const frame = Buffer.allocUnsafe(commandHeaderBytes + key.length + value.length);
   frame[0] = command.op;
   frame[1] = 0;
-  frame.writeUInt16BE(partition, 2);
-  frame.writeUIntBE(epoch, 4, 6);
-  frame.writeUInt32BE(Math.ceil(leftMs), 10);
+  frame.writeUInt16BE(sending.partition, 2);
+  frame.writeUIntBE(sending.epoch, 4, 6);
+  frame.writeUInt32BE(Math.ceil(sending.leftMs), 10);
   frame.writeDoubleBE(command.expiresAtMs, 14);
-  frame.writeUInt32BE(key.length, 22);
+  frame.writeUIntBE(sending.sequence, 22, 6);
+  frame.writeUIntBE(sending.oldest, 28, 6);
+  frame.writeUInt32BE(key.length, 34);
   frame.set(key, commandHeaderBytes);
   if (value.length > 0) frame.set(value, commandHeaderBytes + key.length);
   return frame;
@@ -29,7 +40,7 @@ export function encodeCommand(command: Command, partition: number, epoch: number
 
 /** Views into `frame`. Only authenticated peers send commands; a frame that lies about its lengths throws. */
 export function decodeCommand(frame: Buffer): WireCommand {
-  const keyEnd = commandHeaderBytes + frame.readUInt32BE(22);
+  const keyEnd = commandHeaderBytes + frame.readUInt32BE(34);
   if (keyEnd > frame.length) throw new RangeError("a command's key is longer than its frame");
   return {
     op: frame[0] as Op,
@@ -37,6 +48,8 @@ export function decodeCommand(frame: Buffer): WireCommand {
     epoch: frame.readUIntBE(4, 6),
     leftMs: frame.readUInt32BE(10),
     expiresAtMs: frame.readDoubleBE(14),
+    sequence: frame.readUIntBE(22, 6),
+    oldest: frame.readUIntBE(28, 6),
     key: frame.subarray(commandHeaderBytes, keyEnd),
     value: keyEnd === frame.length ? noBytes : frame.subarray(keyEnd),
   };

@@ -161,6 +161,10 @@ export class Ring extends EventEmitter<RingEvents> {
     return this.config.node;
   }
 
+  get incarnation(): string {
+    return this.#membership.self.incarnation;
+  }
+
   /** The published state as this node knows it. */
   get table(): Table {
     return this.#tables.table;
@@ -178,11 +182,6 @@ export class Ring extends EventEmitter<RingEvents> {
 
   get isLeaving(): boolean {
     return this.#state !== "open";
-  }
-
-  /** The other members of the table. */
-  get others(): readonly Member[] {
-    return this.table.members.filter((member) => member.id !== this.nodeId);
   }
 
   partitionFor(key: string | Uint8Array): number {
@@ -379,7 +378,7 @@ export class Ring extends EventEmitter<RingEvents> {
   }
 
   #onTable(table: Table, previous: Table): void {
-    this.peers.retain(this.others);
+    this.peers.retain(table.members.filter((member) => member.id !== this.nodeId));
     this.#ownership.reconcile(table);
     const { joined, left } = memberChanges(table, previous);
     for (const member of joined) this.emit("joined", member);

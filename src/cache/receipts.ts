@@ -1,0 +1,93 @@
+/**
+ * What the writes that came from other nodes' routers were answered, kept for as long as they may be sent again: a
+ * link can break after a write was carried out and before its answer arrived. They travel with the partition.
+ *
+ * A router numbers its writes, and with each one says which is the oldest that it still waits for. So what is older
+ * is never asked for again, and a late copy of it, out of the buffers of a lost link, is told from a new write.
+ */
+
+/** A router can't have more writes under way: its links and its waiting room are bounded. */
+const receiptsMax = 262_144;
+
+interface Origin {
+  /** No write with a lower number is waited for any more. */
+  oldest: number;
+  /** By number, in the order in which they were carried out: whether the key was there. */
+  readonly found: Map<number, boolean>;
+}
+
+export class Receipts {
+  readonly #origins = new Map<string, Origin>();
+
+  /** The answer of a write that was carried out, `over` if nobody waits for it any more, `new` if it is unknown. */
+  find(origin: string, sequence: number): boolean | "over" | "new" {
+    const known = this.#origins.get(origin);
+    if (known === undefined) return "new";
+    return sequence < known.oldest ? "over" : (known.found.get(sequence) ?? "new");
+  }
+
+  record(origin: string, sequence: number, oldest: number, found: boolean): void {
+    let known = this.#origins.get(origin);
+    if (known === undefined) {
+      known = { oldest, found: new Map() };
+      this.#origins.set(origin, known);
+    }
+    known.found.set(sequence, found);
+    if (oldest <= known.oldest && known.found.size <= receiptsMax) return;
+    known.oldest = Math.max(known.oldest, oldest);
+    // Nearly in the order of their numbers: what stays behind is dropped once it comes to the front.
+    for (const old of known.found.keys()) {
+      if (old >= known.oldest && known.found.size <= receiptsMax) break;
+      known.found.delete(old);
+    }
+  }
+
+  /** A router that is gone sends nothing again. */
+  forget(origin: string): void {
+    this.#origins.delete(origin);
+  }
+
+  get size(): number {
+    let size = 0;
+    for (const { found } of this.#origins.values()) size += found.size;
+    return size;
+  }
+
+  /** For each origin: u8 length of its name, name, u48 oldest, u32 count, then per write u48 number and u8 found. */
+  encode(): Buffer {
+    const parts: Buffer[] = [];
+    for (const [origin, { oldest, found }] of this.#origins) {
+      const name = Buffer.from(origin);
+      const part = Buffer.allocUnsafe(1 + name.length + 10 + 7 * found.size);
+      part[0] = name.length;
+      part.set(name, 1);
+      let at = part.writeUIntBE(oldest, 1 + name.length, 6);
+      at = part.writeUInt32BE(found.size, at);
+      for (const [sequence, was] of found) {
+        at = part.writeUIntBE(sequence, at, 6);
+        at = part.writeUInt8(was ? 1 : 0, at);
+      }
+      parts.push(part);
+    }
+    return Buffer.concat(parts);
+  }
+
+  /** Throws a RangeError if the bytes aren't what {@link encode} wrote. */
+  static decode(bytes: Buffer): Receipts {
+    const receipts = new Receipts();
+    for (let at = 0; at < bytes.length; ) {
+      const nameEnd = at + 1 + bytes.readUInt8(at);
+      const found = new Map<number, boolean>();
+      receipts.#origins.set(bytes.toString("utf8", at + 1, nameEnd), {
+        oldest: bytes.readUIntBE(nameEnd, 6),
+        found,
+      });
+      const count = bytes.readUInt32BE(nameEnd + 6);
+      at = nameEnd + 10;
+      for (let i = 0; i < count; i++, at += 7) {
+        found.set(bytes.readUIntBE(at, 6), bytes.readUInt8(at + 6) === 1);
+      }
+    }
+    return receipts;
+  }
+}
