@@ -33,7 +33,7 @@ export class Calls {
     this.#ring = ring;
     this.#runtime = runtime;
     ring.peers.handle(PeerKind.rpc, (request) => {
-      void this.#handlers.serve(request, (partition) => ring.serves(partition));
+      this.#handlers.serve(request, (partition) => ring.serves(partition));
     });
   }
 

@@ -90,9 +90,13 @@ export class Handlers {
     return await handler(payload, { from });
   }
 
-  /** Serves one request from a peer; `owns` tells whether this node serves the partition that the caller named. */
-  async serve(request: IncomingRequest, owns: (partition: number) => boolean): Promise<void> {
+  /**
+   * Serves one request from a peer; `owns` tells whether this node serves the partition that the caller named. Throws
+   * at once, and never later, if the request isn't one that {@link encodeCall} made: then the link is to be closed.
+   */
+  serve(request: IncomingRequest, owns: (partition: number) => boolean): void {
     const frame = request.payload;
+    const kind = frame.readUInt8(0);
     const partition = frame.readUInt32BE(1);
     const nameEnd = 6 + frame.readUInt8(5);
     const handler = this.#handlers.get(frame.toString("utf8", 6, nameEnd));
@@ -100,15 +104,17 @@ export class Handlers {
       request.reply(encodeAnswer(RpcStatus.notOwner, undefined));
     } else if (handler === undefined) {
       request.reply(encodeAnswer(RpcStatus.methodUnknown, undefined));
-    } else {
-      try {
-        const result = await handler(payloadOf(frame.readUInt8(0), frame.subarray(nameEnd)), {
-          from: request.from.id,
-        });
-        request.reply(encodeAnswer(RpcStatus.ok, result));
-      } catch (error) {
-        request.reply(encodeAnswer(RpcStatus.handlerFailed, messageOf(error)));
-      }
+    } else void this.#answer(request, handler, kind, frame.subarray(nameEnd));
+  }
+
+  async #answer(request: IncomingRequest, handler: Handler, kind: number, payload: Buffer): Promise<void> {
+    let answer: Buffer;
+    try {
+      const result = await handler(payloadOf(kind, payload), { from: request.from.id });
+      answer = encodeAnswer(RpcStatus.ok, result);
+    } catch (error) {
+      answer = encodeAnswer(RpcStatus.handlerFailed, messageOf(error));
     }
+    request.reply(answer);
   }
 }
