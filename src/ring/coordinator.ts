@@ -183,8 +183,8 @@ export class Coordinator {
   }
 
   #schedulePlan(delayMs: number): void {
-    if (delayMs > 0 && this.#planTimer !== undefined) return;
-    this.#planTimer?.cancel();
+    // A heartbeat doesn't cut the wait short, or nodes that join together would be planned one by one.
+    if (this.#planTimer !== undefined) return;
     this.#planTimer = this.#options.runtime.after(delayMs, () => {
       this.#planTimer = undefined;
       void this.#plan();

@@ -1,0 +1,187 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { FaultyBucket } from "../../tests/support/faulty-bucket.ts";
+import { ManualRuntime } from "../../tests/support/manual-runtime.ts";
+import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
+import { silentLog } from "../log.ts";
+import { Coordinator } from "./coordinator.ts";
+import { Membership } from "./membership.ts";
+import type { Member } from "./table.ts";
+import { TableStore } from "./table-store.ts";
+
+const heartbeatMs = 1_000;
+const leaseMs = 3_000;
+const partitions = 6;
+
+interface Node {
+  readonly membership: Membership;
+  readonly coordinator: Coordinator;
+  readonly tables: TableStore;
+  readonly members: FaultyBucket;
+  readonly ring: FaultyBucket;
+}
+
+let runtime: ManualRuntime;
+let store: MemoryStore;
+const nodes: Node[] = [];
+
+beforeEach(() => {
+  runtime = new ManualRuntime();
+  store = new MemoryStore(runtime);
+});
+
+afterEach(() => {
+  for (const node of nodes.splice(0)) kill(node);
+});
+
+function kill({ membership, coordinator, tables }: Node): void {
+  membership.stop();
+  coordinator.stop();
+  tables.close();
+}
+
+async function join(id: string, incarnation = `${id}1`): Promise<Node> {
+  const open = async (name: string) => new FaultyBucket(await new MemoryCoordination(store).openBucket(name));
+  const [members, ring] = [await open("members"), await open("ring")];
+  const common = { runtime, log: silentLog, leaseMs };
+  const self: Member = { id, incarnation, host: "h", port: 1, http: "", zone: "", leaving: false };
+  const tables = new TableStore({ bucket: ring, partitions, runtime, log: silentLog, writer: incarnation });
+  const membership: Membership = new Membership({
+    ...common,
+    bucket: members,
+    heartbeatMs,
+    self,
+    probe: async () => "refused",
+    changed: () => coordinator.membersChanged(),
+    leaseRegained: () => {},
+    fenced: () => {},
+    beat: () => coordinator.tick(),
+  });
+  const coordinator = new Coordinator({ ...common, bucket: ring, backups: 0, membership, tables });
+  const node = { membership, coordinator, tables, members, ring };
+  nodes.push(node);
+  await tables.start();
+  await membership.start();
+  await coordinator.start();
+  return node;
+}
+
+/** A ring of these nodes that has settled down; the first coordinates. */
+async function ringOf(...ids: string[]): Promise<Node[]> {
+  const joined: Node[] = [];
+  for (const id of ids) {
+    joined.push(await join(id));
+    await runtime.advance(250);
+  }
+  await runtime.advance(3 * leaseMs);
+  expect(joined.map((node) => node.coordinator.isCoordinator)).toEqual(ids.map((_, i) => i === 0));
+  return joined;
+}
+
+const ids = (node: Node): string[] => node.tables.table.members.map((member) => member.id);
+
+function cutOff(node: Node, off = true): void {
+  node.members.cutOff = off;
+  node.ring.cutOff = off;
+}
+
+test("the first node coordinates, takes itself in and owns everything", async () => {
+  const [a] = await ringOf("a");
+  expect(a!.coordinator.holder).toBe("a");
+  expect(a!.tables.table.rows.map((row) => row.owner)).toEqual(new Array(partitions).fill("a"));
+  expect(a!.tables.table.epoch).toBe(1);
+});
+
+test("nodes that join together are planned together, also across a heartbeat of the coordinator", async () => {
+  const [a] = await ringOf("a");
+  const toBeatMs = heartbeatMs - a!.membership.leaseAgeMs;
+  await runtime.advance(toBeatMs - 20);
+  const before = a!.tables.table.epoch;
+  await join("b");
+  await runtime.advance(40);
+  await Promise.all([join("c"), join("d")]);
+  await runtime.advance(500);
+  expect(ids(a!)).toEqual(["a", "b", "c", "d"]);
+  expect(a!.tables.table.epoch).toBe(before + 1);
+});
+
+test("a coordinator that falls silent is followed after its lease, and buried by its follower", async () => {
+  const [a, b, c] = await ringOf("a", "b", "c");
+  kill(a!);
+  await runtime.advance(leaseMs - heartbeatMs);
+  expect([b!, c!].some((node) => node.coordinator.isCoordinator)).toBe(false);
+  expect(ids(b!)).toContain("a");
+  await runtime.advance(2 * leaseMs);
+  expect([b!, c!].filter((node) => node.coordinator.isCoordinator)).toHaveLength(1);
+  expect(ids(b!)).toEqual(["b", "c"]);
+  expect(b!.tables.table.rows.every((row) => row.owner !== "a" && row.owner !== "")).toBe(true);
+  expect(c!.tables.table).toEqual(b!.tables.table);
+});
+
+test("a coordinator whose process is known dead is followed and buried at once", async () => {
+  const [a, b] = await ringOf("a", "b");
+  kill(a!);
+  b!.coordinator.processIsDead({ id: "a", incarnation: "a1" });
+  await runtime.advance(150);
+  expect(b!.coordinator.isCoordinator).toBe(true);
+  expect(ids(b!)).toEqual(["b"]);
+  expect(b!.tables.table.rows.map((row) => row.owner)).toEqual(new Array(partitions).fill("b"));
+});
+
+test("a proof is of one incarnation: the next one under that id is left alone", async () => {
+  const [a] = await ringOf("a", "b");
+  a!.coordinator.processIsDead({ id: "b", incarnation: "b0" });
+  await runtime.advance(500);
+  expect(ids(a!)).toEqual(["a", "b"]);
+});
+
+test("a coordinator that resigns is followed at once", async () => {
+  const [a, b, c] = await ringOf("a", "b", "c");
+  await a!.coordinator.resign();
+  await runtime.advance(150);
+  expect(a!.coordinator.isCoordinator).toBe(false);
+  expect([b!, c!].filter((node) => node.coordinator.isCoordinator)).toHaveLength(1);
+  expect(ids(b!)).toContain("a");
+});
+
+test("an office taken by a write without an answer is held none the less", async () => {
+  const [a, b] = await ringOf("a", "b");
+  b!.ring.faults.push("stored-unanswered");
+  await a!.coordinator.resign();
+  await runtime.advance(2 * heartbeatMs);
+  expect(b!.coordinator.isCoordinator).toBe(true);
+});
+
+test("a coordinator that was cut off gives up in time, and buries nobody when it comes back", async () => {
+  const [a, b, c] = await ringOf("a", "b", "c");
+  cutOff(a!);
+  await runtime.advance(leaseMs);
+  expect(a!.coordinator.isCoordinator).toBe(false);
+  for (const node of [b!, c!]) cutOff(node);
+  await runtime.advance(10 * leaseMs);
+  const before = a!.tables.table;
+  cutOff(a!, false);
+  await runtime.advance(1.5 * heartbeatMs);
+  for (const node of [b!, c!]) cutOff(node, false);
+  await runtime.advance(3 * leaseMs);
+  expect(a!.tables.table.members).toEqual(before.members);
+  expect(nodes.filter((node) => node.coordinator.isCoordinator)).toHaveLength(1);
+});
+
+test("a member that left is taken out, and its rows go to those that stay", async () => {
+  const [a, b] = await ringOf("a", "b");
+  const left = b!.membership.leave();
+  await runtime.settle();
+  await left;
+  kill(b!);
+  await runtime.advance(500);
+  expect(ids(a!)).toEqual(["a"]);
+  expect(a!.tables.table.rows.every((row) => row.owner === "a" && row.incoming === "")).toBe(true);
+});
+
+test("a settled ring publishes nothing", async () => {
+  const [a] = await ringOf("a", "b");
+  const { epoch } = a!.tables.table;
+  a!.coordinator.planNow();
+  await runtime.advance(5 * leaseMs);
+  expect(a!.tables.table.epoch).toBe(epoch);
+});
