@@ -81,7 +81,17 @@ export class Router {
 
   #serve(request: IncomingRequest): void {
     const command = decodeCommand(request.payload);
-    new RemoteOperation(this, request, command, this.runtime.monotonicMs() + command.leftMs).retry();
+    // Nearly every command: carried out in this turn, with nothing kept.
+    if (this.ring.serves(command.partition)) this.carryOut(request, command);
+    else new RemoteOperation(this, request, command, this.runtime.monotonicMs() + command.leftMs).retry();
+  }
+
+  /** Only while this node serves the command's partition. */
+  carryOut(request: IncomingRequest, command: WireCommand): void {
+    const reply = this.partitions.applyOnce(command.partition, command, request.from.incarnation);
+    // Undefined: nobody waits for the answer.
+    if (reply === undefined) request.reply(lateAnswer);
+    else request.reply(reply.found ? encodeFound(reply.expiresAtMs, reply.value) : absentAnswer);
   }
 }
 
@@ -136,7 +146,7 @@ class Operation implements Waiter, CallHandler {
     }
     this.#target = target;
     if (this.#sequence === 0 && changes(this.#command)) this.#sequence = this.#router.number();
-    const { oldest } = this.#router;
+    const oldest = this.#sequence === 0 ? 0 : this.#router.oldest;
     const sending = { partition, epoch: table.epoch, leftMs, sequence: this.#sequence, oldest };
     const frame = encodeCommand(this.#command, sending);
     ring.peers.call(target, PeerKind.command, frame, leftMs + callGraceMs, this);
@@ -146,7 +156,7 @@ class Operation implements Waiter, CallHandler {
     const node = this.#target!.id;
     switch (answer[0]) {
       case Answer.found:
-        this.#finish(undefined, { found: true, ...decodeFound(answer), node });
+        this.#finish(undefined, decodeFound(answer, node));
         break;
       case Answer.absent:
         this.#finish(undefined, { found: false, value: noBytes, expiresAtMs: 0, node });
@@ -236,13 +246,10 @@ class RemoteOperation implements Waiter {
   }
 
   retry(): void {
-    const { ring, partitions, room } = this.#router;
+    const { ring, room } = this.#router;
     const { partition, epoch } = this.#command;
     if (ring.serves(partition)) {
-      const reply = partitions.applyOnce(partition, this.#command, this.#request.from.incarnation);
-      // Undefined: nobody waits for the answer.
-      if (reply === undefined) this.#request.reply(lateAnswer);
-      else this.#request.reply(reply.found ? encodeFound(reply.expiresAtMs, reply.value) : absentAnswer);
+      this.#router.carryOut(this.#request, this.#command);
     } else if (
       ring.table.epoch >= epoch &&
       !ring.holds(partition) &&

@@ -1,5 +1,18 @@
 /** Commands and their answers as bytes between nodes. All integers are big-endian. */
-import { type Command, noBytes, type Op } from "./command.ts";
+import { type Command, noBytes, type Op, type Reply } from "./command.ts";
+
+/** Frames up to this size are written into one place, over and over. */
+const scratchBytes = 4 * 1024;
+const scratch = Buffer.allocUnsafeSlow(scratchBytes);
+/** The view that was given out last: sizes tend to repeat, and a view costs more than what is written into it. */
+let lastScratch = scratch;
+
+/** A frame to be filled. It is valid until the next one is made: the link copies it before its `call` returns. */
+function frameOf(sizeBytes: number): Buffer {
+  if (sizeBytes > scratchBytes) return Buffer.allocUnsafe(sizeBytes);
+  if (lastScratch.length !== sizeBytes) lastScratch = scratch.subarray(0, sizeBytes);
+  return lastScratch;
+}
 
 /**
  * u8 op, u8 0, u16 partition, u48 sender's epoch, u32 milliseconds left, f64 expiry, u48 sequence, u48 oldest, u32 key
@@ -23,7 +36,7 @@ export interface Sending {
 
 export function encodeCommand(command: Command, sending: Sending): Buffer {
   const { key, value } = command;
-  const frame = Buffer.allocUnsafe(commandHeaderBytes + key.length + value.length);
+  const frame = frameOf(commandHeaderBytes + key.length + value.length);
   frame[0] = command.op;
   frame[1] = 0;
   frame.writeUInt16BE(sending.partition, 2);
@@ -74,15 +87,16 @@ export const Answer = {
 const foundHeaderBytes = 9;
 
 export function encodeFound(expiresAtMs: number, value: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(foundHeaderBytes + value.length);
+  const frame = frameOf(foundHeaderBytes + value.length);
   frame[0] = Answer.found;
   frame.writeDoubleBE(expiresAtMs, 1);
   if (value.length > 0) frame.set(value, foundHeaderBytes);
   return frame;
 }
 
-export function decodeFound(frame: Buffer): { expiresAtMs: number; value: Buffer } {
-  return { expiresAtMs: frame.readDoubleBE(1), value: frame.subarray(foundHeaderBytes) };
+/** A view into `frame`. */
+export function decodeFound(frame: Buffer, node: string): Reply {
+  return { found: true, value: frame.subarray(foundHeaderBytes), expiresAtMs: frame.readDoubleBE(1), node };
 }
 
 export const absentAnswer: Buffer = Buffer.from([Answer.absent]);
