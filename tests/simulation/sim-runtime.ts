@@ -115,6 +115,8 @@ export class Simulation {
   lines: string[] = [];
   /** A line is also written as it comes. For `--trace`. */
   onLine: ((line: string) => void) | undefined;
+  /** Called after every event and what followed from it, for what must hold at any time. */
+  onEvent: (() => void) | undefined;
   readonly #queue = new EventQueue<SimEvent>();
   readonly #float = new Float64Array(1);
   readonly #words = new Uint32Array(this.#float.buffer);
@@ -215,6 +217,7 @@ export class Simulation {
         this.#mix(this.#words[0]! ^ this.#words[1]! ^ event.serial);
         run();
         await drain();
+        this.onEvent?.();
       }
       return true;
     } finally {
