@@ -36,12 +36,13 @@ class Soak {
   coordinatorsLeft = 0;
   #idle = ["node-4", "node-5", "node-6"];
   #growing = true;
+  #turn = 0;
 
   constructor(running: NodeProcess[]) {
     this.running = running;
     const addClients = (node: NodeProcess, count: number): void => {
       for (let i = 0; i < count; i++)
-        this.clients.push(new LoadClient(`client-${this.clients.length}`, node));
+        this.clients.push(new LoadClient(`client-${this.clients.length}`, node, () => this.#another()));
     };
     addClients(running[0]!, stayingClients);
     for (const node of running) addClients(node, clientsPerNode);
@@ -54,6 +55,10 @@ class Soak {
     if ((this.joins + this.leaves) % 4 === 3) await Promise.all([this.#leave(), this.#join()]);
     else if (this.#growing) await this.#join();
     else await this.#leave();
+  }
+
+  #another(): NodeProcess {
+    return this.running[this.#turn++ % this.running.length]!;
   }
 
   async #join(): Promise<void> {
@@ -73,9 +78,9 @@ class Soak {
     const at = Math.max(coordinatorAt, 1);
     if (at === coordinatorAt) this.coordinatorsLeft++;
     const [node] = this.running.splice(at, 1);
-    const staying = [...this.running];
-    const movable = this.clients.filter((client) => client.node === node);
-    for (const [i, client] of movable.entries()) await client.moveTo(staying[i % staying.length]!);
+    // Some of its clients are told before, as by a load balancer. The others find out by its answers.
+    const told = this.clients.filter((client, i) => client.node === node && i % 2 === 0);
+    for (const client of told) await client.moveTo(this.#another());
     await node!.terminate();
     this.leaves++;
     this.#idle.push(node!.id);
@@ -110,6 +115,7 @@ test(`nodes join and leave for ${durationMs / 1_000} s under load`, {
     joins,
     leaves,
     coordinatorsLeft,
+    clientsSentAway: clients.reduce((sum, client) => sum + client.movedAway, 0),
     epochs,
     lost: lost.length,
     errors: errors.length,

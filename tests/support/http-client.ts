@@ -5,6 +5,8 @@ export interface JsonAnswer {
   readonly status: number;
   /** The parsed body; undefined if it is empty. */
   readonly body: unknown;
+  /** The server asks to take the next request elsewhere: this connection ends. */
+  readonly closes: boolean;
 }
 
 export class HttpClient {
@@ -44,6 +46,7 @@ export class HttpClient {
               resolve({
                 status: res.statusCode ?? 0,
                 body: text === "" ? undefined : (JSON.parse(text) as unknown),
+                closes: res.headers.connection === "close",
               });
             } catch (error) {
               reject(error);

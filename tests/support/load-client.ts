@@ -17,7 +17,11 @@ export class LoadClient {
   readonly name: string;
   readonly errors: string[] = [];
   operations = 0;
+  /** How often the node that was used said that it was leaving. */
+  movedAway = 0;
   longestMs = 0;
+  /** Where to go when the node says that it is about to leave. */
+  readonly #another: () => NodeProcess;
   #node: NodeProcess;
   #http: HttpClient;
   /** Per key, the acknowledged value; absent: it must not be there. */
@@ -28,8 +32,9 @@ export class LoadClient {
   #running: Promise<void>[] = [];
   #underWay = new Map<HttpClient, number>();
 
-  constructor(name: string, node: NodeProcess) {
+  constructor(name: string, node: NodeProcess, another: () => NodeProcess) {
     this.name = name;
+    this.#another = another;
     this.#node = node;
     this.#http = new HttpClient(node.httpPort, lanes);
   }
@@ -107,10 +112,20 @@ export class LoadClient {
     }
   }
 
+  /** A node that is about to leave ends its connections with an answer: the next operation goes to another one. */
+  async #sent(http: HttpClient, sent: Promise<JsonAnswer>): Promise<JsonAnswer> {
+    const answer = await sent;
+    if (answer.closes && http === this.#http) {
+      this.movedAway++;
+      void this.moveTo(this.#another());
+    }
+    return answer;
+  }
+
   async #set(http: HttpClient, key: string, i: number): Promise<void> {
     const value = `${key}#${++this.#version}`.padEnd(20 + (i % 500), "x");
     this.#touched.add(key);
-    const answer = await http.set(key, value, i % 5 === 0 ? longTtlSeconds : undefined);
+    const answer = await this.#sent(http, http.set(key, value, i % 5 === 0 ? longTtlSeconds : undefined));
     if (answer.status === 200) this.#expected.set(key, value);
     else this.#error(key, `set: ${JSON.stringify(answer)}`);
   }
@@ -118,17 +133,17 @@ export class LoadClient {
   /** An entry that expires soon, perhaps while its partition moves. When it goes isn't exactly known: nobody asks. */
   async #setBrief(http: HttpClient, i: number): Promise<void> {
     const key = `${this.name}:brief:${i}`;
-    const answer = await http.set(key, "brief", briefTtlSeconds);
+    const answer = await this.#sent(http, http.set(key, "brief", briefTtlSeconds));
     if (answer.status !== 200) this.#error(key, `set: ${JSON.stringify(answer)}`);
   }
 
   async #get(http: HttpClient, key: string): Promise<void> {
-    const difference = this.#difference(key, await http.get(key));
+    const difference = this.#difference(key, await this.#sent(http, http.get(key)));
     if (difference !== undefined) this.#error(key, `get: ${difference}`);
   }
 
   async #delete(http: HttpClient, key: string): Promise<void> {
-    const { status, body } = await http.delete(key);
+    const { status, body } = await this.#sent(http, http.delete(key));
     const deleted = (body as { deleted?: unknown } | undefined)?.deleted;
     if (status !== 200 || deleted !== this.#expected.has(key))
       this.#error(key, `delete: ${status} ${JSON.stringify(body)}, there: ${this.#expected.has(key)}`);
