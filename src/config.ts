@@ -6,11 +6,11 @@ export interface NodeConfig {
   readonly platform: string;
   /** 1 to 16384, fixed at the platform's creation. */
   readonly partitions: number;
-  /** Where the peer port listens. */
+  /** Where the peer port listens; empty: on loopback if that is advertised, else on every address. */
   readonly peerHost: string;
   /** 0: any free port. */
   readonly peerPort: number;
-  /** The host that other nodes reach this one at. */
+  /** The host that other nodes reach this one at; empty: chosen by where it listens and where NATS is. */
   readonly advertiseHost: string;
   /** Where the HTTP door is reached, `host:port`; empty if there is none. Told to other nodes, not listened on here. */
   readonly advertiseHttp: string;
@@ -30,9 +30,9 @@ export const defaultNodeConfig: NodeConfig = {
   node: "node-1",
   platform: "cache-platform",
   partitions: 64,
-  peerHost: "0.0.0.0",
+  peerHost: "",
   peerPort: 0,
-  advertiseHost: "127.0.0.1",
+  advertiseHost: "",
   advertiseHttp: "",
   zone: "",
   requestDeadlineMs: 5_000,

@@ -89,6 +89,7 @@ async function startNodes(
         platform: values.platform,
         partitions: values.partitions,
         peerHost: "127.0.0.1",
+        advertiseHost: "127.0.0.1",
         advertiseHttp: formatAddress({ host, port }),
         requestDeadlineMs: values["request-deadline"],
         heartbeatMs: values.heartbeat,

@@ -260,6 +260,7 @@ describe("the configuration of a node", () => {
     expect(config("")).toEqual({
       ...defaultNodeConfig,
       peerHost: "127.0.0.1",
+      advertiseHost: "127.0.0.1",
       advertiseHttp: "127.0.0.1:8080",
     });
   });

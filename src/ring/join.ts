@@ -1,13 +1,16 @@
 /** From an application's options to what a node needs: validated settings and a connection to agree through. */
+import { networkInterfaces } from "node:os";
 import { defaultNodeConfig, type NodeConfig } from "../config.ts";
 import type { Coordination } from "../coordination/coordination.ts";
 import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
 import { connectNats } from "../coordination/nats.ts";
+import { parseNatsUrls } from "../coordination/nats-url.ts";
 import { RingcacheError } from "../errors.ts";
 import { type Log, silentLog } from "../log.ts";
 import { tcpTransport } from "../peers/tcp.ts";
 import type { Transport } from "../peers/transport.ts";
 import { type Runtime, systemRuntime } from "../runtime.ts";
+import { chooseHosts } from "./advertise.ts";
 
 /** A cluster without NATS: every node that is given the same instance, all in one process, is a member of it. */
 export class Embedded {
@@ -16,8 +19,8 @@ export class Embedded {
 }
 
 /**
- * All optional; `docs/library.md` has defaults and bounds. If other nodes run on other machines, `advertiseHost` must be
- * set: it is 127.0.0.1 by default, and a node that refuses connections where it says it is gets taken for dead.
+ * All optional; `docs/library.md` has defaults and bounds. `advertiseHost` is chosen if it isn't given: 127.0.0.1 if
+ * NATS is on this machine, else its first external IPv4 address. One that isn't this node's is refused.
  */
 export interface MemberOptions extends Partial<NodeConfig> {
   /** A NATS URL, several separated by commas, or an embedded cluster. Default nats://localhost:4222. */
@@ -42,17 +45,18 @@ export async function openMembership(options: MemberOptions): Promise<OpenMember
   const embedded = nats instanceof Embedded;
   const known = Object.keys(defaultNodeConfig) as (keyof NodeConfig)[];
   const set = known.filter((name) => given[name] !== undefined).map((name) => [name, given[name]]);
-  const config: NodeConfig = {
-    ...defaultNodeConfig,
-    ...(embedded && { peerHost: "127.0.0.1" }),
-    ...Object.fromEntries(set),
-  };
-  checkConfig(config);
+  const asked: NodeConfig = { ...defaultNodeConfig, ...Object.fromEntries(set) };
+  checkConfig(asked);
+  const config = { ...asked, ...chooseHosts(asked, embedded ? [] : natsHosts(nats), networkInterfaces()) };
   const runtime = systemRuntime;
   const coordination = embedded
     ? new MemoryCoordination(nats.store)
     : await connectNats({ url: nats, runtime, log });
   return { config, coordination, runtime, transport: tcpTransport, log, release: () => coordination.close() };
+}
+
+function natsHosts(urls: string): string[] {
+  return parseNatsUrls(urls).servers.map((server) => server.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1"));
 }
 
 /** What would otherwise surface as something else, much later. */

@@ -5,6 +5,7 @@ import type { Bucket, Coordination } from "../coordination/coordination.ts";
 import type { Log } from "../log.ts";
 import { Peers } from "../peers/peers.ts";
 import { type Runtime, sleep } from "../runtime.ts";
+import { requireReachable } from "./advertise.ts";
 import { type BroadcastResult, Calls } from "./calls.ts";
 import { Coordinator } from "./coordinator.ts";
 import { Membership, newIncarnation } from "./membership.ts";
@@ -55,8 +56,7 @@ export class Ring extends EventEmitter<RingEvents> {
     const members = await coordination.openBucket(`${config.platform}-members`);
     const bucket = await coordination.openBucket(`${config.platform}-ring`);
     const { secret } = await agreeOnSettings(bucket, runtime, config.platform, config.partitions);
-    const incarnation = newIncarnation(runtime);
-    const identity = { id: config.node, incarnation };
+    const identity = { id: config.node, incarnation: newIncarnation(runtime) };
     const peers = new Peers({ runtime, transport, log, platform: config.platform, self: identity, secret });
     let ring: Ring | undefined;
     try {
@@ -69,6 +69,7 @@ export class Ring extends EventEmitter<RingEvents> {
         zone: config.zone,
         leaving: false,
       };
+      await requireReachable(peers, self, log);
       ring = new Ring(options, { members, bucket, peers, self });
       await ring.#start();
       return ring;

@@ -64,7 +64,13 @@ test("links that break, joins and leaves: nothing is lost, done twice or failed"
   const store = new MemoryStore(runtime);
   const start = (id: string): Promise<CacheNode> =>
     CacheNode.start({
-      config: { ...defaultNodeConfig, node: id, peerHost: "127.0.0.1", requestDeadlineMs: 20_000 },
+      config: {
+        ...defaultNodeConfig,
+        node: id,
+        peerHost: "127.0.0.1",
+        advertiseHost: "127.0.0.1",
+        requestDeadlineMs: 20_000,
+      },
       coordination: new MemoryCoordination(store),
       runtime,
       transport,
