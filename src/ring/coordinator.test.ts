@@ -178,6 +178,33 @@ test("a member that left is taken out, and its rows go to those that stay", asyn
   expect(a!.tables.table.rows.every((row) => row.owner === "a" && row.incoming === "")).toBe(true);
 });
 
+test.each(["died", "left"])(
+  "a coordinator that sees members late leaves alone one that is back after its earlier life %s",
+  async (how) => {
+    const [c, a, b] = await ringOf("c", "a", "b");
+    a!.members.deaf = true;
+    if (how === "left") {
+      const left = b!.membership.leave();
+      await runtime.settle();
+      await left;
+    } else b!.membership.stop();
+    kill(b!);
+    const back = await join("b", "b2");
+    await runtime.advance(500);
+    expect(ids(a!)).toContain("b");
+    // The last thing that a has seen of b is its earlier record; now a is the only one that can coordinate.
+    back.ring.cutOff = true;
+    await c!.coordinator.resign();
+    await runtime.advance(2 * heartbeatMs);
+    expect(a!.coordinator.isCoordinator).toBe(true);
+    expect(a!.tables.table.members.find(({ id }) => id === "b")?.incarnation).toBe("b2");
+    a!.members.deaf = false;
+    await runtime.advance(3 * leaseMs);
+    expect(a!.tables.table.members.find(({ id }) => id === "b")?.incarnation).toBe("b2");
+    expect(back.membership.leaseHolds).toBe(true);
+  },
+);
+
 test("a settled ring publishes nothing", async () => {
   const [a] = await ringOf("a", "b");
   const { epoch } = a!.tables.table;

@@ -152,7 +152,11 @@ export class Coordinator {
     if (!mine) {
       const silent = nowMs - this.#holderSeenAtMs >= leaseMs * (1 + clockDriftMax);
       const free =
-        holder === undefined || silent || this.#proofs.has(holder.incarnation) || membership.isGone(holder);
+        holder === undefined ||
+        silent ||
+        this.#proofs.has(holder.incarnation) ||
+        membership.isGone(holder) ||
+        membership.seemsGone(holder);
       // A leaving member takes the office only if nobody else could.
       if (!free || (leaving && membership.living().some((member) => !member.leaving))) return;
     }
@@ -226,8 +230,9 @@ export class Coordinator {
     for (const member of candidates.values()) {
       if (member.incarnation === membership.self.incarnation || membership.isGone(member)) continue;
       const proven = this.#proofs.has(member.incarnation);
-      if (!proven && !membership.leaseRanOut(member)) continue;
-      if (await membership.declareDead(member)) {
+      const seemsGone = membership.seemsGone(member);
+      if (!proven && !seemsGone && !membership.leaseRanOut(member)) continue;
+      if ((await membership.declareDead(member)) && !seemsGone) {
         log.warn(
           { event: "node-died", member: member.id, proof: proven ? "process" : "lease" },
           `${member.id} is dead: ${proven ? "its process is gone" : "its lease ran out"}`,
@@ -244,9 +249,9 @@ export class Coordinator {
     for (const member of table.members) {
       const current = living.get(member.id);
       living.delete(member.id);
-      if (current !== undefined) expected.push(current);
-      // No record of it was ever seen here: it is not known to be gone, and stays until its lease ran out.
-      else if (!membership.isGone(member)) expected.push(member);
+      // What isn't known to be gone stays: no record of it was ever seen here, or one of the time before it.
+      if (current?.incarnation !== member.incarnation && !membership.isGone(member)) expected.push(member);
+      else if (current !== undefined) expected.push(current);
     }
     return [...expected, ...living.values()];
   }

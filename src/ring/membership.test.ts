@@ -342,3 +342,30 @@ test("a member is gone once another incarnation has its id", async () => {
   expect(b.membership.isGone(member("a"))).toBe(true);
   expect(b.membership.isGone(member("a", "a2"))).toBe(false);
 });
+
+test("a member isn't gone because a record of the time before it is the last that was seen", async () => {
+  const old = await started(member("a", "a1"));
+  const b = await started(member("b"));
+  b.bucket.deaf = true;
+  old.membership.stop();
+  const back = await started(member("a", "a2"), () => "refused");
+  // A table tells b of a2, which its watch hasn't shown yet.
+  expect(b.membership.seemsGone(member("a", "a2"))).toBe(true);
+  expect(b.membership.isGone(member("a", "a2"))).toBe(false);
+  expect(await b.membership.declareDead(member("a", "a2"))).toBe(false);
+  await runtime.advance(heartbeatMs);
+  expect(back.events).toEqual(["regained"]);
+  expect(back.membership.leaseAgeMs).toBe(0);
+});
+
+test("a member that a start has never seen is found gone, and whoever has its id now isn't harmed", async () => {
+  const now = await started(member("a", "a3"));
+  const b = await started(member("b"));
+  expect(b.membership.isGone(member("a", "a2"))).toBe(false);
+  expect(await b.membership.declareDead(member("a", "a2"))).toBe(true);
+  expect(b.membership.isGone(member("a", "a2"))).toBe(true);
+  expect(b.membership.isGone(member("a", "a3"))).toBe(false);
+  await runtime.advance(heartbeatMs);
+  expect(now.events).toEqual(["regained"]);
+  expect(now.membership.leaseAgeMs).toBe(0);
+});

@@ -10,12 +10,15 @@ import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { PeerAddress, PeerIdentity } from "../peers/messages.ts";
 import { type Runtime, sleep, type Timer } from "../runtime.ts";
+import { decodeRecord, encodeRecord, type MemberRecord, memberOfRecord } from "./member-record.ts";
 import type { Member } from "./table.ts";
 
 /** How much faster one node's clock may run than another's. */
 export const clockDriftMax = 0.02;
 
 const incarnationSizeBytes = 8;
+/** Past incarnations that are remembered of an id; of earlier ones it is found out again. */
+const pastMax = 16;
 /** Until the store is read again after a read that was older than what is known. */
 const staleReadDelayMs = 10;
 /** Leases without a renewal after which a record that can't be found is taken for gone. */
@@ -26,18 +29,13 @@ export function newIncarnation(runtime: Runtime): string {
   return runtime.randomBytes(incarnationSizeBytes).toString("hex");
 }
 
-interface MemberRecord extends Member {
-  /** Written in place of a member's record when it is declared dead. */
-  readonly dead?: boolean;
-  /** Makes every renewal a different value. */
-  readonly beat: number;
-}
-
 interface Sighting {
   readonly record: MemberRecord | undefined;
   readonly revision: number;
   /** When this revision was first seen here, on this node's monotonic clock. */
   readonly seenAtMs: number;
+  /** Incarnations whose records were seen here and then seen to be followed by another, or by none. */
+  readonly past: readonly string[];
 }
 
 export interface MembershipOptions {
@@ -155,39 +153,51 @@ export class Membership {
     return living;
   }
 
-  /** The id has been seen to have no record, or one that marks it dead, or that of another incarnation. */
-  isGone(member: PeerIdentity): boolean {
-    const sighting = this.#sightings.get(member.id);
-    if (sighting === undefined) return false;
-    const record = sighting.record;
-    return record === undefined || record.dead === true || record.incarnation !== member.incarnation;
+  /** Certain: the record was seen to be followed by another or by none, or it marks this incarnation dead. */
+  isGone({ id, incarnation }: PeerIdentity): boolean {
+    const sighting = this.#sightings.get(id);
+    if (sighting?.record?.incarnation === incarnation) return sighting.record.dead === true;
+    return sighting?.past.includes(incarnation) === true;
+  }
+
+  /**
+   * The record last seen isn't that of this incarnation. It may be of the time before: a watch may lag behind a table
+   * that has a newer one. {@link declareDead} finds out.
+   */
+  seemsGone({ id, incarnation }: PeerIdentity): boolean {
+    const sighting = this.#sightings.get(id);
+    return sighting !== undefined && sighting.record?.incarnation !== incarnation;
   }
 
   /** True if `member` has been silent for longer than its lease, and this node is in a position to know. */
   leaseRanOut(member: PeerIdentity): boolean {
     const nowMs = this.#options.runtime.monotonicMs();
-    const waitMs = this.#options.leaseMs * (1 + clockDriftMax);
-    if (!this.leaseHolds || nowMs - this.#steadySinceMs < waitMs) return false;
     const sighting = this.#sightings.get(member.id);
+    const waitMs = this.#waitMs(sighting?.record);
+    if (!this.leaseHolds || nowMs - this.#steadySinceMs < waitMs) return false;
     return sighting === undefined || nowMs - Math.max(sighting.seenAtMs, this.#steadySinceMs) >= waitMs;
   }
 
   /**
    * Marks the incarnation dead on the revision last seen. True: it is dead and can never renew again. Call it only
-   * after its lease ran out or with proof that its process is gone.
+   * after its lease ran out, with proof that its process is gone, or if it seems to be gone.
    */
   async declareDead(member: Member): Promise<boolean> {
     const { bucket, log } = this.#options;
+    if (this.isGone(member)) return true;
     const sighting = this.#sightings.get(member.id);
-    if (sighting !== undefined && this.isGone(member)) return true;
-    const value = encodeRecord({ ...member, dead: true, beat: 0 });
+    // Another's record is written again as it is, which does it no harm: if that succeeds, it is the latest.
+    const other = sighting?.record?.incarnation === member.incarnation ? undefined : sighting?.record;
+    const value = encodeRecord(other ?? { ...member, dead: true, beat: 0 });
     try {
       const result =
         sighting === undefined
           ? await bucket.create(member.id, value)
           : await bucket.update(member.id, value, sighting.revision);
-      if (result.written) this.#sight({ key: member.id, value, revision: result.revision });
-      return result.written;
+      if (!result.written) return false;
+      this.#sight({ key: member.id, value, revision: result.revision });
+      if (!this.isGone(member)) this.#followed(member.id, member.incarnation);
+      return this.isGone(member);
     } catch (error) {
       log.warn(
         { event: "declare-dead-unanswered", member: member.id, error: messageOf(error) },
@@ -216,7 +226,7 @@ export class Membership {
           const answer = await probe(record);
           if (answer === "alive") throw this.#idInUse(record);
           const waitedMs = runtime.monotonicMs() - rival.sinceMs;
-          free = answer === "refused" || answer === "replaced" || waitedMs >= leaseMs * (1 + clockDriftMax);
+          free = answer === "refused" || answer === "replaced" || waitedMs >= this.#waitMs(record);
         }
         if (free && (await this.#write(entry?.revision ?? 0))) return;
       } catch (error) {
@@ -226,6 +236,11 @@ export class Membership {
       await sleep(runtime, Math.min(100, leaseMs / 10));
     }
     throw new RingcacheError("CLOSED", "the ring was closed");
+  }
+
+  /** How long a member must be silent before its lease has certainly run out on its own clock. */
+  #waitMs(record: MemberRecord | undefined): number {
+    return Math.max(this.#options.leaseMs, record?.leaseMs ?? 0) * (1 + clockDriftMax);
   }
 
   #idInUse(record: MemberRecord): RingcacheError {
@@ -239,7 +254,7 @@ export class Membership {
   async #write(revision: number): Promise<boolean> {
     const { bucket, runtime, heartbeatMs, leaseMs } = this.#options;
     const sentAtMs = runtime.monotonicMs();
-    const value = encodeRecord({ ...this.#self, beat: ++this.#beats });
+    const value = encodeRecord({ ...this.#self, leaseMs, beat: ++this.#beats });
     const result = await (revision === 0
       ? bucket.create(this.#self.id, value)
       : bucket.update(this.#self.id, value, revision));
@@ -320,6 +335,14 @@ export class Membership {
     if (!this.#stopped) this.#options.fenced();
   }
 
+  /** Remembers that the incarnation's record is one of the past. */
+  #followed(id: string, incarnation: string): void {
+    const sighting = this.#sightings.get(id);
+    if (sighting === undefined || sighting.record?.incarnation === incarnation) return;
+    this.#sightings.set(id, { ...sighting, past: [...sighting.past, incarnation].slice(-pastMax) });
+    this.#options.changed();
+  }
+
   #sight(change: Change): void {
     const known = this.#sightings.get(change.key);
     if (known !== undefined && known.revision >= change.revision) return;
@@ -333,12 +356,15 @@ export class Membership {
       );
       return;
     }
+    const before = known?.record;
+    const past = [...(known?.past ?? [])];
+    if (before !== undefined && before.incarnation !== record?.incarnation) past.push(before.incarnation);
     this.#sightings.set(change.key, {
       record,
       revision: change.revision,
       seenAtMs: this.#options.runtime.monotonicMs(),
+      past: past.slice(-pastMax),
     });
-    const before = known?.record;
     const same =
       before !== undefined &&
       record !== undefined &&
@@ -348,20 +374,4 @@ export class Membership {
     if (!same && !(known !== undefined && before === undefined && record === undefined))
       this.#options.changed();
   }
-}
-
-function memberOfRecord(record: MemberRecord): Member {
-  const { id, incarnation, host, port, http, zone, leaving } = record;
-  return { id, incarnation, host, port, http, zone, leaving };
-}
-
-function encodeRecord(record: MemberRecord): Uint8Array {
-  return Buffer.from(JSON.stringify(record));
-}
-
-function decodeRecord(value: Uint8Array): MemberRecord {
-  const record = JSON.parse(Buffer.from(value).toString("utf8")) as MemberRecord;
-  if (typeof record.id !== "string" || typeof record.incarnation !== "string")
-    throw new Error("not a member record");
-  return record;
 }

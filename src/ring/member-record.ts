@@ -1,0 +1,28 @@
+/** What a node writes into the members bucket: itself, and whether it has been declared dead. */
+import type { Member } from "./table.ts";
+
+export interface MemberRecord extends Member {
+  /** Written in place of a member's record when it is declared dead. */
+  readonly dead?: boolean;
+  /** For how long the member trusts its last renewal: who judges it waits that long, whatever its own lease is. */
+  readonly leaseMs?: number;
+  /** Makes every renewal a different value. */
+  readonly beat: number;
+}
+
+export function memberOfRecord(record: MemberRecord): Member {
+  const { id, incarnation, host, port, http, zone, leaving } = record;
+  return { id, incarnation, host, port, http, zone, leaving };
+}
+
+export function encodeRecord(record: MemberRecord): Uint8Array {
+  return Buffer.from(JSON.stringify(record));
+}
+
+/** Throws if the bytes aren't a record. */
+export function decodeRecord(value: Uint8Array): MemberRecord {
+  const record = JSON.parse(Buffer.from(value).toString("utf8")) as MemberRecord;
+  if (typeof record.id !== "string" || typeof record.incarnation !== "string")
+    throw new Error("not a member record");
+  return record;
+}
