@@ -14,7 +14,7 @@ import { startNats, startServer, startWorker } from "./support/processes.mjs";
 
 const connections = 64;
 const valueBytes = 100;
-const keyCount = 1_000;
+const keyCount = 200;
 
 export async function run(plan) {
   const nats = await startNats();
