@@ -11,11 +11,14 @@ import type { Runtime } from "../runtime.ts";
 import { encodeFinal, encodeMessage, RecordBatch, Step, yes } from "./handoff-wire.ts";
 import type { Partition, Tap } from "./partitions.ts";
 
-const chunkBytes = 128 * 1024;
-/** Snapshot bytes that have been sent and not confirmed; the tap may add to them. */
-const windowBytes = 1024 * 1024;
+const chunkBytes = 64 * 1024;
+/**
+ * Snapshot bytes that have been sent and not confirmed; the tap may add to them. Several copies share a link with
+ * operations and with the last messages of sealed partitions, and all of these wait behind what is in flight.
+ */
+const windowBytes = 256 * 1024;
 /** The copy counts as caught up when no more than this is unconfirmed. */
-const smallLagBytes = 256 * 1024;
+const smallLagBytes = 64 * 1024;
 const messageTimeoutMs = 5_000;
 
 export interface SenderOptions {
