@@ -19,6 +19,8 @@ export const clockDriftMax = 0.02;
 const incarnationSizeBytes = 8;
 /** Past incarnations that are remembered of an id; of earlier ones it is found out again. */
 const pastMax = 16;
+/** Compare-and-sets in a row, each on a newer revision than the last. */
+const renewalAttempts = 5;
 /** Until the store is read again after a read that was older than what is known. */
 const staleReadDelayMs = 10;
 /** Leases without a renewal after which a record that can't be found is taken for gone. */
@@ -129,7 +131,11 @@ export class Membership {
     await this.#renewing;
     this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
     try {
-      await this.#options.bucket.remove(this.#self.id, this.#revision);
+      for (let attempt = 0; attempt < renewalAttempts; attempt++) {
+        if ((await this.#options.bucket.remove(this.#self.id, this.#revision)).written) return;
+        // The answer to the last renewal may have been lost.
+        if ((await this.#whoseRecord()) !== "ours") return;
+      }
     } catch (error) {
       this.#options.log.warn(
         { event: "leave-unanswered", error: messageOf(error) },
@@ -296,7 +302,7 @@ export class Membership {
   async #renew(): Promise<void> {
     const { log, runtime } = this.#options;
     try {
-      for (let attempt = 0; attempt < 5 && !this.#stopped; attempt++) {
+      for (let attempt = 0; attempt < renewalAttempts && !this.#stopped; attempt++) {
         if (await this.#write(this.#revision)) return;
         // Another revision is there: an earlier write of ours whose answer was lost, or somebody else's verdict.
         const whose = await this.#whoseRecord();

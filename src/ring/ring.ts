@@ -15,7 +15,7 @@ import type { Handler } from "./rpc.ts";
 import { agreeOnSettings } from "./settings.ts";
 import { partitionOf, slotOf } from "./slots.ts";
 import {
-  hasPart,
+  isDrained,
   isSettled,
   lostPartitions,
   type Member,
@@ -28,7 +28,6 @@ import { TableStore } from "./table-store.ts";
 import { waitUntil } from "./wait.ts";
 
 const planMethod = "ring.plan";
-const probeTimeoutMs = 1_000;
 /** How long a node that starts waits for the coordinator to take it in. */
 const joinTimeoutMs = 60_000;
 
@@ -110,7 +109,7 @@ export class Ring extends EventEmitter<RingEvents> {
       heartbeatMs: config.heartbeatMs,
       leaseMs: config.leaseMs,
       self,
-      probe: (peer) => peers.probe(peer, probeTimeoutMs),
+      probe: (peer) => peers.probe(peer, 1_000),
       changed: () => this.#coordinator.membersChanged(),
       leaseRegained: () => this.emit("lease"),
       fenced: () => void this.#rejoin(),
@@ -326,15 +325,14 @@ export class Ring extends EventEmitter<RingEvents> {
   async #drain(): Promise<void> {
     if (this.#state !== "open") return;
     this.#state = "leaving";
-    const { drainTimeoutMs } = this.config;
     try {
       await this.#membership.announceLeaving();
       this.#coordinator.planNow();
-      await this.#waitFor(
-        () => !hasPart(this.table, this.nodeId) || this.#isAlone(),
-        drainTimeoutMs,
-        "every partition to be handed over",
-      );
+      const drained = (): boolean =>
+        isDrained(this.table, this.#membership.self) ||
+        this.#membership.isGone(this.#membership.self) ||
+        (this.#membership.leaseHolds && !this.#hasOthers());
+      await this.#waitFor(drained, this.config.drainTimeoutMs, "every partition to be handed over");
     } catch (error) {
       const partitions = this.ownedPartitions().length;
       this.#log.error(
@@ -350,16 +348,16 @@ export class Ring extends EventEmitter<RingEvents> {
     await this.#membership.leave();
     await this.#coordinator.resign();
     // Whoever asks this node is told to look at the table until the table is without it.
-    if (!this.#isAlone()) {
+    if (this.#hasOthers()) {
       const gone = (): boolean => memberOf(this.table, this.nodeId) === undefined;
       await this.#waitFor(gone, this.config.leaseMs, "the table").catch(() => undefined);
     }
     await this.stop();
   }
 
-  /** Nobody is there to hand anything to. */
-  #isAlone(): boolean {
-    return this.#membership.living().every((member) => member.leaving || member.id === this.nodeId);
+  /** Somebody is there to hand partitions to. */
+  #hasOthers(): boolean {
+    return this.#membership.living().some((member) => !member.leaving && member.id !== this.nodeId);
   }
 
   async #rejoin(): Promise<void> {

@@ -2,7 +2,7 @@
  * The agreed state of a platform, as it is published under one key of the ring bucket by compare-and-set: who the
  * members are and, per partition, who serves it. Values here are immutable: a change makes a new table.
  */
-import type { PeerAddress } from "../peers/messages.ts";
+import type { PeerAddress, PeerIdentity } from "../peers/messages.ts";
 
 export interface Member extends PeerAddress {
   /** Where the HTTP door listens, `host:port`; empty if there is none. */
@@ -53,9 +53,14 @@ export function isSettled(table: Table): boolean {
   return table.rows.every((row) => row.owner !== "" && row.incoming === "");
 }
 
-/** Whether the member serves a partition, backs one up or is to get one. */
-export function hasPart(table: Table, id: string): boolean {
-  return table.rows.some((row) => row.owner === id || row.incoming === id || row.backups.includes(id));
+/**
+ * The table knows that the member leaves, so that no later one gives it anything, and the member has no part in any
+ * partition. Without the first, a table that isn't the latest could seem to say the second.
+ */
+export function isDrained(table: Table, { id, incarnation }: PeerIdentity): boolean {
+  const member = memberOf(table, id);
+  if (member?.incarnation !== incarnation || !member.leaving) return false;
+  return !table.rows.some((row) => row.owner === id || row.incoming === id || row.backups.includes(id));
 }
 
 /** How many partitions each member serves, those that serve none included. */
