@@ -20,7 +20,6 @@ interface Copy extends Partition {
   readonly from: string;
   readonly move: number;
   readonly session: number;
-  receipts: Receipts;
   sequence: number;
   checksum: number;
   whole: boolean;
@@ -106,9 +105,7 @@ function apply(copy: Copy, records: Buffer): boolean {
     set: (key, value, expiresAtMs) => copy.store.set(key, value, expiresAtMs),
     // The deletion of what isn't there, or has expired here already, is none the less done.
     delete: (key) => void copy.store.delete(key, 0),
-    receipts: (encoded) => {
-      copy.receipts = Receipts.decode(encoded);
-    },
+    receipts: (encoded) => copy.receipts.add(encoded),
   });
   return true;
 }

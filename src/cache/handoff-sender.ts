@@ -20,6 +20,7 @@ const windowBytes = 256 * 1024;
 /** The copy counts as caught up when no more than this is unconfirmed. */
 const smallLagBytes = 64 * 1024;
 const messageTimeoutMs = 5_000;
+const finishTimeoutMs = 1_000;
 
 export interface SenderOptions {
   readonly peers: Peers;
@@ -52,7 +53,10 @@ export class HandoffSender implements Tap {
   async copy(): Promise<void> {
     const { store } = this.#options.data;
     this.#send(Step.begin, Buffer.alloc(0));
+    // What is set from now on comes through the tap and, in the order of the store, behind what was there before.
+    let left = store.size;
     for (const [key, entry] of store.entries()) {
+      if (left-- === 0) break;
       this.#batch.set(key, entry.value, entry.expiresAtMs);
       if (this.#batch.sizeBytes < chunkBytes) continue;
       this.#flush();
@@ -70,11 +74,20 @@ export class HandoffSender implements Tap {
    */
   async finish(): Promise<void> {
     const { store, receipts } = this.#options.data;
-    this.#batch.receipts(receipts.encode());
+    for (const encoded of receipts.encode()) {
+      this.#batch.receipts(encoded);
+      if (this.#batch.sizeBytes >= chunkBytes) this.#flush();
+    }
     this.#flush();
     this.#finished = true;
     this.#send(Step.final, encodeFinal(store.size, this.#checksum));
-    await this.#until(() => this.#unconfirmedBytes === 0);
+    // Operations wait meanwhile: a receiver that doesn't answer soon must not make them miss their deadlines.
+    const timer = this.#options.runtime.after(finishTimeoutMs, () =>
+      this.#fail(
+        new RingcacheError("LINK_LOST", `${this.#options.to.id} did not confirm in ${finishTimeoutMs} ms`),
+      ),
+    );
+    await this.#until(() => this.#unconfirmedBytes === 0).finally(() => timer.cancel());
   }
 
   abort(): void {

@@ -33,10 +33,11 @@ test("they survive their journey as bytes", () => {
   receipts.record("one", 2 ** 40, 2 ** 40, true);
   receipts.record("one", 2 ** 40 + 1, 2 ** 40, false);
   receipts.record("zwei 🦊", 1, 1, false);
-  const copy = Receipts.decode(receipts.encode());
+  const copy = new Receipts();
+  for (const bytes of receipts.encode()) copy.add(bytes);
   expect(copy.encode()).toEqual(receipts.encode());
   expect(copy.find("one", 2 ** 40 - 1)).toBe("over");
   expect(copy.find("one", 2 ** 40 + 1)).toBe(false);
   expect(copy.find("zwei 🦊", 1)).toBe(false);
-  expect(() => Receipts.decode(receipts.encode().subarray(0, -1))).toThrow(RangeError);
+  expect(() => copy.add(receipts.encode()[0]!.subarray(0, -1))).toThrow(RangeError);
 });

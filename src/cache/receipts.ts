@@ -53,41 +53,31 @@ export class Receipts {
     return size;
   }
 
-  /** For each origin: u8 length of its name, name, u48 oldest, u32 count, then per write u48 number and u8 found. */
-  encode(): Buffer {
-    const parts: Buffer[] = [];
-    for (const [origin, { oldest, found }] of this.#origins) {
+  /** One for each origin: u8 length of its name, name, u48 oldest, u32 count, then per write u48 number and u8 found. */
+  encode(): Buffer[] {
+    return [...this.#origins].map(([origin, { oldest, found }]) => {
       const name = Buffer.from(origin);
-      const part = Buffer.allocUnsafe(1 + name.length + 10 + 7 * found.size);
-      part[0] = name.length;
-      part.set(name, 1);
-      let at = part.writeUIntBE(oldest, 1 + name.length, 6);
-      at = part.writeUInt32BE(found.size, at);
+      const bytes = Buffer.allocUnsafe(1 + name.length + 10 + 7 * found.size);
+      bytes[0] = name.length;
+      bytes.set(name, 1);
+      let at = bytes.writeUIntBE(oldest, 1 + name.length, 6);
+      at = bytes.writeUInt32BE(found.size, at);
       for (const [sequence, was] of found) {
-        at = part.writeUIntBE(sequence, at, 6);
-        at = part.writeUInt8(was ? 1 : 0, at);
+        at = bytes.writeUIntBE(sequence, at, 6);
+        at = bytes.writeUInt8(was ? 1 : 0, at);
       }
-      parts.push(part);
-    }
-    return Buffer.concat(parts);
+      return bytes;
+    });
   }
 
-  /** Throws a RangeError if the bytes aren't what {@link encode} wrote. */
-  static decode(bytes: Buffer): Receipts {
-    const receipts = new Receipts();
-    for (let at = 0; at < bytes.length; ) {
-      const nameEnd = at + 1 + bytes.readUInt8(at);
-      const found = new Map<number, boolean>();
-      receipts.#origins.set(bytes.toString("utf8", at + 1, nameEnd), {
-        oldest: bytes.readUIntBE(nameEnd, 6),
-        found,
-      });
-      const count = bytes.readUInt32BE(nameEnd + 6);
-      at = nameEnd + 10;
-      for (let i = 0; i < count; i++, at += 7) {
-        found.set(bytes.readUIntBE(at, 6), bytes.readUInt8(at + 6) === 1);
-      }
+  /** Takes over one origin's. Throws a RangeError if the bytes aren't what {@link encode} wrote. */
+  add(bytes: Buffer): void {
+    const nameEnd = 1 + bytes.readUInt8(0);
+    const found = new Map<number, boolean>();
+    const count = bytes.readUInt32BE(nameEnd + 6);
+    for (let i = 0, at = nameEnd + 10; i < count; i++, at += 7) {
+      found.set(bytes.readUIntBE(at, 6), bytes.readUInt8(at + 6) === 1);
     }
-    return receipts;
+    this.#origins.set(bytes.toString("utf8", 1, nameEnd), { oldest: bytes.readUIntBE(nameEnd, 6), found });
   }
 }

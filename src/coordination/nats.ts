@@ -44,7 +44,7 @@ const clusterVersionMin = [2, 12, 3] as const;
 
 /** Throws OPTION_INVALID for the URL, COORDINATION_UNAVAILABLE with one sentence for everything else. */
 export async function connectNats(options: NatsOptions): Promise<NatsCoordination> {
-  const { runtime, log, connectTimeoutMs = 4_000, requestTimeoutMs = 2_000 } = options;
+  const { runtime, log, connectTimeoutMs = 3_500, requestTimeoutMs = 2_000 } = options;
   const servers = parseNatsUrls(options.url);
   const deadlineMs = runtime.monotonicMs() + connectTimeoutMs;
   const connection = await dial(servers, options, connectTimeoutMs);

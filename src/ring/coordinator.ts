@@ -135,8 +135,7 @@ export class Coordinator {
     if (revision <= this.#revision) return;
     this.#revision = revision;
     this.#holderSeenAtMs = this.#options.runtime.monotonicMs();
-    this.#holder =
-      value === undefined ? undefined : (JSON.parse(Buffer.from(value).toString("utf8")) as PeerIdentity);
+    this.#holder = value === undefined ? undefined : decodeHolder(value);
     if (this.#holder === undefined) this.tick();
   }
 
@@ -268,5 +267,15 @@ export class Coordinator {
       },
       `table ${after.epoch}: ${after.members.length} members, ${moves} partitions to move`,
     );
+  }
+}
+
+/** What can't be read is held by nobody that is known: it is overwritten when it isn't renewed. */
+function decodeHolder(value: Uint8Array): PeerIdentity {
+  try {
+    const { id, incarnation } = JSON.parse(Buffer.from(value).toString("utf8")) as Partial<PeerIdentity>;
+    return { id: String(id), incarnation: String(incarnation) };
+  } catch {
+    return { id: "", incarnation: "" };
   }
 }

@@ -187,8 +187,8 @@ export class Ownership {
     if (move !== undefined) this.#forget(move);
     this.#options.keeper?.release(partition, handedOver ? to : undefined);
     if (handedOver) return;
-    this.#options.log.warn(
-      { event: "partition-lost", partition, state },
+    this.#options.log.debug(
+      { event: "partition-taken", partition, state },
       `partition ${partition} was taken from this node`,
     );
     if (move?.released === true) return;

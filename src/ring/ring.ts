@@ -1,5 +1,4 @@
 /** The Ring pattern: partitions of a key space, owned by members that come and go. Usable without the cache. */
-import { EventEmitter } from "node:events";
 import type { NodeConfig } from "../config.ts";
 import type { Bucket, Coordination } from "../coordination/coordination.ts";
 import type { Log } from "../log.ts";
@@ -10,7 +9,8 @@ import { type BroadcastResult, Calls } from "./calls.ts";
 import { Coordinator } from "./coordinator.ts";
 import { Membership, newIncarnation } from "./membership.ts";
 import { Ownership, type PartitionsHook } from "./ownership.ts";
-import type { RingEvents, RingOptions, RingStats } from "./ring-options.ts";
+import { RingEmitter } from "./ring-emitter.ts";
+import type { RingOptions, RingStats } from "./ring-options.ts";
 import type { Handler } from "./rpc.ts";
 import { agreeOnSettings } from "./settings.ts";
 import { partitionOf, slotOf } from "./slots.ts";
@@ -31,7 +31,7 @@ const planMethod = "ring.plan";
 /** How long a node that starts waits for the coordinator to take it in. */
 const joinTimeoutMs = 60_000;
 
-export class Ring extends EventEmitter<RingEvents> {
+export class Ring extends RingEmitter {
   readonly config: NodeConfig;
   readonly peers: Peers;
   readonly coordination: Coordination;
@@ -83,7 +83,7 @@ export class Ring extends EventEmitter<RingEvents> {
     options: RingOptions,
     parts: { members: Bucket; bucket: Bucket; peers: Peers; self: Member },
   ) {
-    super();
+    super(options.log);
     const { config, runtime, log } = options;
     const { bucket, peers, self } = parts;
     this.config = config;
@@ -111,7 +111,7 @@ export class Ring extends EventEmitter<RingEvents> {
       self,
       probe: (peer) => peers.probe(peer, 1_000),
       changed: () => this.#coordinator.membersChanged(),
-      leaseRegained: () => this.emit("lease"),
+      leaseRegained: () => this.tell("lease"),
       fenced: () => void this.#rejoin(),
       beat: () => this.#coordinator.tick(),
     });
@@ -132,7 +132,7 @@ export class Ring extends EventEmitter<RingEvents> {
         keeper: options.keeper?.(this),
         onOwn: () => this.#own,
         onRelease: () => this.#release,
-        changed: () => this.emit("owned"),
+        changed: () => this.tell("owned"),
       },
       self,
       config.partitions,
@@ -380,16 +380,16 @@ export class Ring extends EventEmitter<RingEvents> {
     this.peers.retain(table.members.filter((member) => member.id !== this.nodeId));
     this.#ownership.reconcile(table);
     const { joined, left } = memberChanges(table, previous);
-    for (const member of joined) this.emit("joined", member);
-    for (const member of left) this.emit("left", member);
+    for (const member of joined) this.tell("joined", member);
+    for (const member of left) this.tell("left", member);
     const lost = lostPartitions(table, previous);
     if (lost.length > 0) {
       const here = lost.filter((partition) => table.rows[partition]!.owner === this.nodeId);
       const message = `${lost.length} partitions lost their owner and its entries; ${here.length} start empty here`;
       this.#log.error({ event: "partitions-lost", partitions: lost, here, epoch: table.epoch }, message);
-      this.emit("lost", lost);
+      this.tell("lost", lost);
     }
-    this.emit("table", table, previous);
+    this.tell("table", table, previous);
   }
 
   #waitFor(holds: () => boolean, timeoutMs: number, what: string): Promise<void> {

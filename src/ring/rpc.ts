@@ -4,6 +4,7 @@
  * the next.
  */
 import { messageOf, RingcacheError } from "../errors.ts";
+import { payloadSizeBytesMax } from "../peers/frames.ts";
 import type { IncomingRequest } from "../peers/messages.ts";
 
 export interface CallContext {
@@ -112,6 +113,9 @@ export class Handlers {
     try {
       const result = await handler(payloadOf(kind, payload), { from: request.from.id });
       answer = encodeAnswer(RpcStatus.ok, result);
+      if (answer.length > payloadSizeBytesMax) {
+        throw new RingcacheError("VALUE_TOO_LARGE", `the result is larger than ${payloadSizeBytesMax} bytes`);
+      }
     } catch (error) {
       answer = encodeAnswer(RpcStatus.handlerFailed, messageOf(error));
     }
