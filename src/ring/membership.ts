@@ -175,12 +175,17 @@ export class Membership {
     return sighting !== undefined && sighting.record?.incarnation !== incarnation;
   }
 
+  /** A renewal is overdue: whatever holds it up may hold up the others' too, though the lease has not lapsed. */
+  get #isLate(): boolean {
+    return this.leaseAgeMs > this.#options.heartbeatMs + this.#options.leaseMs / 4;
+  }
+
   /** True if `member` has been silent for longer than its lease, and this node is in a position to know. */
   leaseRanOut(member: PeerIdentity): boolean {
     const nowMs = this.#options.runtime.monotonicMs();
     const sighting = this.#sightings.get(member.id);
     const waitMs = this.#waitMs(sighting?.record);
-    if (!this.leaseHolds || nowMs - this.#steadySinceMs < waitMs) return false;
+    if (!this.leaseHolds || this.#isLate || nowMs - this.#steadySinceMs < waitMs) return false;
     return sighting === undefined || nowMs - Math.max(sighting.seenAtMs, this.#steadySinceMs) >= waitMs;
   }
 
@@ -258,7 +263,7 @@ export class Membership {
 
   /** One compare-and-set of the own record. True: stored, and the lease extends from before it was sent. */
   async #write(revision: number): Promise<boolean> {
-    const { bucket, runtime, heartbeatMs, leaseMs } = this.#options;
+    const { bucket, runtime, leaseMs } = this.#options;
     const sentAtMs = runtime.monotonicMs();
     const value = encodeRecord({ ...this.#self, leaseMs, beat: ++this.#beats });
     const result = await (revision === 0
@@ -267,8 +272,7 @@ export class Membership {
     if (!result.written) return false;
     this.#revision = result.revision;
     const lapsed = !this.leaseHolds;
-    // Whatever held this renewal up may have held up the others' too, though the lease has not lapsed.
-    const late = this.leaseAgeMs > heartbeatMs + leaseMs / 4;
+    const late = this.#isLate;
     this.#leaseUntilMs = Math.max(this.#leaseUntilMs, sentAtMs + leaseMs);
     if (!this.leaseHolds) return true;
     if (late) this.#steadySinceMs = runtime.monotonicMs();
