@@ -313,6 +313,20 @@ describe("the judgement of a lease", () => {
     expect(b.membership.leaseRanOut(member("a"))).toBe(false);
     expect(a.events).toEqual(["regained", "regained"]);
   });
+
+  test("is not passed while the store is silent to the judge too, though it still has its lease", async () => {
+    const a = await started(member("a"));
+    const b = await started(member("b"));
+    await runtime.advance(10 * heartbeatMs);
+    a.bucket.cutOff = true; // Its last renewal is nearly a heartbeat older than the judge's.
+    await runtime.advance(0.9 * heartbeatMs);
+    await b.membership.renew();
+    b.bucket.cutOff = true;
+    for (let i = 0; b.membership.leaseHolds; i++) {
+      await runtime.advance(heartbeatMs / 10);
+      expect([i, b.membership.leaseRanOut(member("a"))]).toEqual([i, false]);
+    }
+  });
 });
 
 test("leaving ends the lease, then removes the record", async () => {
