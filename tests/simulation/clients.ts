@@ -118,6 +118,14 @@ export class Clients {
       }
       then();
     };
+    node.process.onCrash(() => {
+      if (calls > 0) return;
+      calls = 1;
+      this.#open--;
+      if (kind === "set") this.history.push({ ...call, completedAt: undefined, kind, value: written });
+      if (kind === "delete") this.history.push({ ...call, completedAt: undefined, kind });
+      then();
+    });
     // In the node's own process: one that is stopped does nothing.
     node.process.after(wayMs, () => node.cache!.execute(command, done));
   }

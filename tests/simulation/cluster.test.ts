@@ -13,6 +13,11 @@ test.each([1, 2, 3, 4, 5, 6, 7, 8])(
   },
 );
 
+test.each([1, 2, 3, 4])("crashes and stalls: seed %i", { timeout: 120_000 }, async (seed) => {
+  const report = await runScenario(seed, { deaths: true });
+  expect(report.violations).toEqual([]);
+});
+
 test("the same seed gives the same run", { timeout: 120_000 }, async () => {
   const runs = [await runScenario(9), await runScenario(9)];
   expect(runs[0]!.hash).toBe(runs[1]!.hash);

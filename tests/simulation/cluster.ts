@@ -97,6 +97,13 @@ export class Cluster {
     this.#nodes = this.#nodes.filter((other) => other !== node);
   }
 
+  /** As `kill -9` does. */
+  kill(node: ClusterNode): void {
+    node.state = "gone";
+    node.process.crash();
+    this.#nodes = this.#nodes.filter((other) => other !== node);
+  }
+
   async #start(node: ClusterNode): Promise<void> {
     while (node.state === "starting") {
       const { process, coordination } = node;

@@ -1,6 +1,7 @@
 /**
  * `npm run sim -- --seeds N` runs the seeds 1 to N, `--from F` starts at another; `--seed S` runs one and prints its
- * end when it fails, with `--trace` all of it. Exit code 1 if anything happened that must not.
+ * end when it fails, with `--trace` all of it. `--deaths`: nodes crash and
+ * stall as well, and only what must hold even then is judged. Exit code 1 if anything happened that must not.
  */
 import { parseArgs } from "node:util";
 import { type Report, runScenario } from "./scenario.ts";
@@ -12,6 +13,7 @@ const { values } = parseArgs({
     seed: { type: "string" },
     seeds: { type: "string", default: "20" },
     from: { type: "string", default: "1" },
+    deaths: { type: "boolean", default: false },
     trace: { type: "boolean", default: false },
   },
 });
@@ -40,7 +42,10 @@ const count = values.seed === undefined ? wholeNumber("seeds", values.seeds) : 1
 const failed: number[] = [];
 for (let seed = first; seed < first + count; seed++) {
   const fromMs = performance.now();
-  const report = await runScenario(seed, values.trace ? { onLine: (line) => console.log(line) } : {});
+  const report = await runScenario(seed, {
+    deaths: values.deaths,
+    ...(values.trace && { onLine: (line: string) => console.log(line) }),
+  });
   console.log(summary(report, performance.now() - fromMs));
   if (report.violations.length === 0) continue;
   failed.push(seed);

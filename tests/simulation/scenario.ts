@@ -3,12 +3,11 @@
  * the cluster must come to rest in a stated time, and what the clients were told must make sense.
  */
 import { Clients, type Failure } from "./clients.ts";
-import { Cluster, leaseMs, requestDeadlineMs } from "./cluster.ts";
+import { Cluster, type ClusterNode, leaseMs, requestDeadlineMs } from "./cluster.ts";
 import { checkLinearizability, describeVerdict } from "./linearizability.ts";
 import type { Random } from "./random.ts";
 import { Simulation } from "./sim-runtime.ts";
 import { calmStore, hostileStore } from "./sim-store.ts";
-import { fastLink } from "./sim-transport.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** In which a cluster without faults must be at rest. */
@@ -18,6 +17,11 @@ const nodesMax = 6;
 const recoveryMs = leaseMs + 3_000;
 
 export interface ScenarioOptions {
+  /**
+   * Nodes also crash, stall and are cut off for longer than their lease. Without backups entries are lost then and
+   * operations fail, so neither is judged: only that there is one owner at a time, and that the cluster recovers.
+   */
+  readonly deaths?: boolean;
   /** How long faults go on, in virtual milliseconds. */
   readonly faultsMs?: number;
   readonly onLine?: (line: string) => void;
@@ -51,17 +55,23 @@ class Scenario {
   readonly #violations: string[] = [];
   readonly #outages: Outage[] = [];
   readonly #faultsMs: number;
+  readonly #deaths: boolean;
   #serial = 0;
   #faulty = true;
 
-  constructor(seed: number, { faultsMs = 60_000, onLine }: ScenarioOptions) {
+  constructor(seed: number, { faultsMs = 60_000, deaths = false, onLine }: ScenarioOptions) {
     this.#sim = new Simulation(seed);
     this.#sim.onLine = onLine;
     this.#random = this.#sim.random.fork();
     this.#faultsMs = faultsMs;
+    this.#deaths = deaths;
     const violation = (what: string): void => this.#violation(what);
     this.#cluster = new Cluster(this.#sim, { partitions: this.#random.integer(1, 24), violation });
-    this.#clients = new Clients(this.#cluster, 20);
+    // From one machine to a slow network, on which a copy takes a while.
+    const delayMs = this.#random.pick([0.1, 0.5, 2]);
+    const bytesPerMs = this.#random.pick([200, 2_000, 100_000]);
+    this.#cluster.network.profile = { delayMs, jitterMs: delayMs, bytesPerMs };
+    this.#clients = new Clients(this.#cluster, 40);
     this.#watchdog = new Watchdog(this.#cluster, violation);
   }
 
@@ -91,8 +101,8 @@ class Scenario {
     const first = this.#random.integer(1, 3);
     for (let i = 0; i < first; i++) this.#join();
     await this.#rest("at the start");
-    this.#watchdog.nothingMayBeLost();
-    for (let i = 0; i < 4; i++) this.#clients.add(`c${i}`, 60);
+    if (!this.#deaths) this.#watchdog.nothingMayBeLost();
+    for (const thinkMsMax of [5, 40, 60, 100]) this.#clients.add(`c${thinkMsMax}`, thinkMsMax);
 
     this.#cluster.store.faults = hostileStore;
     this.#nextFault();
@@ -107,7 +117,7 @@ class Scenario {
     this.#clients.readAll();
     await sim.runUntil(() => this.#clients.open === 0, 2 * requestDeadlineMs);
     if (this.#clients.open > 0) this.#violation(`${this.#clients.open} operations were never answered`);
-    this.#judge();
+    if (!this.#deaths) this.#judge();
   }
 
   async #rest(when: string): Promise<void> {
@@ -148,6 +158,10 @@ class Scenario {
 
   #fault(): void {
     const random = this.#random;
+    if (this.#deaths && random.chance(0.25)) {
+      this.#die();
+      return;
+    }
     const chance = random.next();
     if (chance < 0.3) this.#join();
     else if (chance < 0.55) this.#leave();
@@ -223,8 +237,10 @@ class Scenario {
 
   /** A stall of the whole process, or of its connection to the store, for less than its lease. */
   #disturbNode(): void {
-    const node = this.#random.pick(this.#cluster.nodes);
-    const durationMs = this.#random.between(10, 1_000);
+    this.#disturb(this.#random.pick(this.#cluster.nodes), this.#random.between(10, 1_000));
+  }
+
+  #disturb(node: ClusterNode, durationMs: number): void {
     const { process, coordination } = node;
     if (this.#random.chance(0.5)) {
       process.pause();
@@ -235,12 +251,22 @@ class Scenario {
     this.#sim.schedule(durationMs, () => coordination.reconnect());
   }
 
+  /** Really, or as far as the others can tell. */
+  #die(): void {
+    const node = this.#random.pick(this.#cluster.nodes);
+    if (this.#random.chance(0.3)) {
+      this.#cluster.kill(node);
+      this.#cluster.start(this.#random.chance(0.5) ? node.id : `n${++this.#serial}`);
+      return;
+    }
+    this.#disturb(node, this.#random.between(0.5 * leaseMs, 3 * leaseMs));
+  }
+
   #heal(): void {
     const { store, network, nodes } = this.#cluster;
     this.#sim.trace("sim", "all faults end");
     store.faults = calmStore;
     store.start();
-    network.profile = fastLink;
     network.heal();
     for (const { process, coordination } of nodes) {
       process.resume();
