@@ -29,8 +29,8 @@ export interface ReceiverOptions {
   readonly log: Log;
   /** Whether this node serves the partition now. */
   isActive(partition: number): boolean;
-  /** Whether this node owns it, so that a copy from elsewhere would be older than what it has. */
-  holds(partition: number): boolean;
+  /** This node owns the partition, so that a copy would be older than what it has, or it has left the ring. */
+  refuses(partition: number): boolean;
 }
 
 export class HandoffReceiver {
@@ -77,7 +77,7 @@ export class HandoffReceiver {
   #take(message: HandoffMessage, from: string): boolean {
     const { partition, move, session, sequence } = message;
     if (message.step === Step.active) return this.#options.isActive(partition);
-    if (this.#options.holds(partition)) return false;
+    if (this.#options.refuses(partition)) return false;
     if (message.step === Step.begin) {
       const known = this.#copies.get(partition);
       if (known !== undefined && known.move > move) return false;

@@ -14,11 +14,11 @@ const to: PeerAddress = { id: "b", incarnation: "b1", host: "h", port: 1 };
 const from = { id: "a", incarnation: "a1" };
 const partition = 3;
 
-function newReceiver(extra: { active?: boolean; holds?: boolean } = {}): HandoffReceiver {
+function newReceiver(extra: { active?: boolean; refuses?: boolean } = {}): HandoffReceiver {
   return new HandoffReceiver({
     log: silentLog,
     isActive: () => extra.active ?? false,
-    holds: () => extra.holds ?? false,
+    refuses: () => extra.refuses ?? false,
   });
 }
 
@@ -266,8 +266,8 @@ test("only the copy of the very move is taken, and what isn't coming any more is
 });
 
 test("an owner takes no copy, says whether it serves, and survives a message that ends early", () => {
-  expect(tell(newReceiver({ holds: true }), message(Step.begin, 0))).toBe(false);
-  expect(tell(newReceiver({ holds: true, active: true }), message(Step.active, 0))).toBe(true);
+  expect(tell(newReceiver({ refuses: true }), message(Step.begin, 0))).toBe(false);
+  expect(tell(newReceiver({ refuses: true, active: true }), message(Step.active, 0))).toBe(true);
   expect(tell(newReceiver(), message(Step.active, 0))).toBe(false);
   expect(tell(newReceiver(), Buffer.from([1, 0]))).toBe(false);
 });

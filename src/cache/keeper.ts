@@ -42,7 +42,7 @@ export class CacheKeeper implements PartitionKeeper {
     this.#receiver = new HandoffReceiver({
       log,
       isActive: (partition) => ring.serves(partition),
-      holds: (partition) => ring.holds(partition),
+      refuses: (partition) => ring.state === "left" || ring.holds(partition),
     });
     ring.peers.handle(PeerKind.handoff, (request) => this.#receiver.serve(request));
   }

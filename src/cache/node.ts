@@ -69,7 +69,7 @@ export class CacheNode implements Door {
   }
 
   get ready(): boolean {
-    return !this.#closed && !this.ring.isLeaving && this.ring.isMember;
+    return !this.#closed && this.ring.state === "open" && this.ring.isMember;
   }
 
   execute(command: Command, done: Done, deadlineMs: number = this.#config.requestDeadlineMs): void {

@@ -250,7 +250,8 @@ export class Coordinator {
       living.delete(member.id);
       // What isn't known to be gone stays: no record of it was ever seen here, or one of the time before it.
       if (current?.incarnation !== member.incarnation && !membership.isGone(member)) expected.push(member);
-      else if (current !== undefined) expected.push(current);
+      // Who leaves never comes back as the same incarnation: a record that says otherwise is of the time before.
+      else if (current !== undefined) expected.push({ ...current, leaving: leaves(current, member) });
     }
     return [...expected, ...living.values()];
   }
@@ -268,6 +269,10 @@ export class Coordinator {
       `table ${after.epoch}: ${after.members.length} members, ${moves} partitions to move`,
     );
   }
+}
+
+function leaves(current: Member, known: Member): boolean {
+  return current.leaving || (known.leaving && known.incarnation === current.incarnation);
 }
 
 /** What can't be read is held by nobody that is known: it is overwritten when it isn't renewed. */

@@ -44,7 +44,7 @@ export class Ring extends RingEmitter {
   readonly #calls: Calls;
   readonly #own: PartitionsHook[] = [];
   readonly #release: PartitionsHook[] = [];
-  #state: "open" | "leaving" | "closed" = "open";
+  #state: Ring["state"] = "open";
   #draining: Promise<void> | undefined;
   #leaving: Promise<void> | undefined;
   readonly #closed: (() => Promise<void>) | undefined;
@@ -180,8 +180,9 @@ export class Ring extends RingEmitter {
     return memberOf(this.table, self.id)?.incarnation === self.incarnation;
   }
 
-  get isLeaving(): boolean {
-    return this.#state !== "open";
+  /** `left`: it has handed everything over and takes nothing any more, whatever a coordinator may still plan. */
+  get state(): "open" | "leaving" | "left" | "closed" {
+    return this.#state;
   }
 
   partitionFor(key: string | Uint8Array): number {
@@ -344,7 +345,8 @@ export class Ring extends RingEmitter {
 
   async #leave(): Promise<void> {
     await this.drain();
-    if (this.#state === "closed") return;
+    if (this.#state !== "leaving") return;
+    this.#state = "left";
     await this.#membership.leave();
     await this.#coordinator.resign();
     // Whoever asks this node is told to look at the table until the table is without it.
