@@ -174,10 +174,10 @@ export class Ring extends RingEmitter {
     return this.#coordinator.holder;
   }
 
-  /** Whether the table has this incarnation of the node. */
+  /** Whether the table has this incarnation of the node, and its lease holds. */
   get isMember(): boolean {
     const self = this.#membership.self;
-    return memberOf(this.table, self.id)?.incarnation === self.incarnation;
+    return this.#membership.leaseHolds && memberOf(this.table, self.id)?.incarnation === self.incarnation;
   }
 
   /** `left`: it has handed everything over and takes nothing any more, whatever a coordinator may still plan. */
