@@ -3,6 +3,7 @@
  * the store and back.
  */
 import type { RingcacheError } from "../errors.ts";
+import type { RingStats } from "../ring/ring-options.ts";
 
 export const Op = { get: 1, set: 2, delete: 3, has: 4 } as const;
 export type Op = (typeof Op)[keyof typeof Op];
@@ -74,14 +75,7 @@ export interface StatsReport {
   readonly total_expired_by_ttl: number;
   readonly total_cleaned_by_release: number;
   readonly total_partitions_lost: number;
-  readonly ring: {
-    readonly num_partitions: number;
-    readonly num_nodes: number;
-    readonly owned_partitions: number;
-    readonly is_coordinator: boolean;
-    readonly is_rebalancing: boolean;
-    readonly partitions_by_node: Readonly<Record<string, number>>;
-  };
+  readonly ring: RingStats;
 }
 
 /** The body of `GET /status`, which `ringcache status` prints: the cluster as this node knows it. */

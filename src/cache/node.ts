@@ -1,26 +1,15 @@
 /** One node of the cache: a member of the ring with its part of the data, and what the front doors talk to. */
 import type { NodeConfig } from "../config.ts";
-import type { Coordination } from "../coordination/coordination.ts";
 import { RingcacheError } from "../errors.ts";
-import type { Log } from "../log.ts";
-import type { Transport } from "../peers/transport.ts";
-import type { PartitionsHook } from "../ring/ownership.ts";
 import { Ring } from "../ring/ring.ts";
-import type { Runtime } from "../runtime.ts";
+import type { RingOptions } from "../ring/ring-options.ts";
 import type { Command, Done, Door, OwnerReport, StatsReport, StatusReport } from "./command.ts";
 import { CacheKeeper } from "./keeper.ts";
 import { Partitions } from "./partitions.ts";
 import { Router } from "./router.ts";
 
-export interface CacheNodeOptions {
-  readonly config: NodeConfig;
-  readonly coordination: Coordination;
-  readonly runtime: Runtime;
-  readonly transport: Transport;
-  readonly log: Log;
-  readonly onOwn?: PartitionsHook;
-  readonly onRelease?: PartitionsHook;
-}
+/** What a ring is joined with; the cache brings the keeper of the data itself. */
+export type CacheNodeOptions = Omit<RingOptions, "keeper" | "closed">;
 
 export class CacheNode implements Door {
   readonly ring: Ring;
