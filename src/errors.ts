@@ -32,7 +32,10 @@ export const errorTable = {
     meaning: "The request's deadline passed; `outcome` says whether it may have been carried out.",
   },
   OVERLOADED: { status: 503, meaning: "A bounded queue is full; the operation was not carried out." },
-  NOT_READY: { status: 503, meaning: "This node isn't serving: it is starting, leaving or without its lease." },
+  NOT_READY: {
+    status: 503,
+    meaning: "This node isn't serving: it is starting, leaving or without its lease.",
+  },
   LINK_LOST: {
     status: 503,
     meaning:

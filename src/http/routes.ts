@@ -142,6 +142,9 @@ function health(door: Door, res: ServerResponse): void {
 
 function ready(door: Door, res: ServerResponse): void {
   if (!door.ready)
-    throw new RingcacheError("NOT_READY", "This node isn't serving: it is starting, leaving or without its lease.");
+    throw new RingcacheError(
+      "NOT_READY",
+      "This node isn't serving: it is starting, leaving or without its lease.",
+    );
   sendJson(res, 200, JSON.stringify({ ready: true, node: door.nodeId }));
 }
