@@ -130,15 +130,24 @@ describe("FrameDecoder", () => {
 });
 
 describe("FrameWriter", () => {
-  it("writes the frames of one turn together, in order, safe from reuse of the payload", async () => {
+  it("writes the few frames of one turn at once", async () => {
+    const sink = new Sink();
+    const writer = new FrameWriter(systemRuntime, sink);
+    for (let i = 0; i < 10; i++) writer.write(FrameType.request, 1, i, Buffer.alloc(100));
+    expect(sink.written.length).toBe(0);
+    await turn();
+    expect(sink.written.length).toBe(1);
+  });
+
+  it("writes the many frames of one turn in growing parts, in order, safe from reuse of the payload", async () => {
     const sink = new Sink();
     const writer = new FrameWriter(systemRuntime, sink);
     const payload = Buffer.alloc(100);
     for (let i = 0; i < 100; i++) writer.write(FrameType.request, 1, i, payload.fill(i));
     payload.fill(255);
-    expect(sink.written.length).toBe(0);
     await turn();
-    expect(sink.written.length).toBe(1);
+    // At 2 KiB, at 8 KiB, and at the end of the turn.
+    expect(sink.written.map((part) => part.length)).toEqual([19 * 110, 75 * 110, 6 * 110]);
     writer.write(FrameType.request, 1, 100, payload.fill(100));
     await turn();
     const got: Frame[] = [];

@@ -167,11 +167,18 @@ export class FrameDecoder {
 const slabBytes = 64 * 1024;
 /** From this payload size on a frame gets a buffer of its own, so that its bytes are copied once and fit exactly. */
 const ownBufferBytes = 32 * 1024;
+/**
+ * A turn's first part goes out when it has this many bytes, and each further one when it has {@link partGrowth} times
+ * the last one's: the other side begins while this one goes on, and a large batch costs few more writes than one.
+ */
+const partBytes = 2 * 1024;
+const partGrowth = 4;
 const noSlab: Buffer = Buffer.alloc(0);
 
 /**
- * What goes out on one stream. All frames of one event-loop turn are gathered and written together. Payloads are
- * copied, as a stream may hold on to what it was given after `write` has returned; no part of a slab is used twice.
+ * What goes out on one stream. The frames of one event-loop turn are gathered and written together, many of them in a
+ * few growing parts. Payloads are copied, as a stream may hold on to what it was given after `write` has returned; no
+ * part of a slab is used twice.
  */
 export class FrameWriter {
   readonly #runtime: Runtime;
@@ -184,6 +191,7 @@ export class FrameWriter {
   /** Filled before the slab's part, in order. */
   #filled: Buffer[] = [];
   #batchBytes = 0;
+  #part = partBytes;
   #scheduled = false;
   #closed = false;
   #framesWritten = 0;
@@ -240,6 +248,10 @@ export class FrameWriter {
     }
     this.#batchBytes += size;
     this.#framesWritten++;
+    if (this.#batchBytes >= this.#part) {
+      this.#part *= partGrowth;
+      this.#send();
+    }
     if (!this.#scheduled) {
       this.#scheduled = true;
       this.#runtime.soon(this.#flushSoon);
@@ -249,6 +261,11 @@ export class FrameWriter {
   /** Hands the batch to the stream now. */
   flush(): void {
     this.#scheduled = false;
+    this.#part = partBytes;
+    this.#send();
+  }
+
+  #send(): void {
     if (this.#closed || this.#batchBytes === 0) return;
     this.#bytes += this.#batchBytes;
     this.#batchBytes = 0;
