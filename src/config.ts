@@ -14,7 +14,12 @@ export interface NodeConfig {
   readonly advertiseHost: string;
   /** Where the HTTP door is reached, `host:port`; empty if there is none. Told to other nodes, not listened on here. */
   readonly advertiseHttp: string;
-  /** Failure zone; empty if none is named. */
+  /**
+   * Synchronous copies of every partition beside the owner's, as many as the other nodes allow: 0 to {@link backupsMax}.
+   * The coordinator's own is what counts.
+   */
+  readonly backups: number;
+  /** Failure zone: no backup is in its owner's. Empty if none is named. */
   readonly zone: string;
   /** How long an operation may wait before it fails. */
   readonly requestDeadlineMs: number;
@@ -26,6 +31,9 @@ export interface NodeConfig {
   readonly drainTimeoutMs: number;
 }
 
+/** With more, a table of 16,384 partitions would outgrow the 1 MiB that a NATS message has by default. */
+export const backupsMax = 3;
+
 export const defaultNodeConfig: NodeConfig = {
   node: "node-1",
   platform: "cache-platform",
@@ -34,6 +42,7 @@ export const defaultNodeConfig: NodeConfig = {
   peerPort: 0,
   advertiseHost: "",
   advertiseHttp: "",
+  backups: 1,
   zone: "",
   requestDeadlineMs: 5_000,
   heartbeatMs: 1_000,

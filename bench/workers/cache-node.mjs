@@ -37,10 +37,14 @@ serve({
     const issue = (done) => {
       const key = keys[next];
       next = next + 1 === keys.length ? 0 : next + 1;
-      cache.node.execute({ op: get, key, value: noBytes, expiresAtMs: 0 }, (error, reply) => {
-        if (error === undefined && reply.value.length !== valueBytes) done(new Error("not the value stored"));
-        else done(error);
-      });
+      cache.node.execute(
+        { op: get, key, value: noBytes, expiresAtMs: 0, expected: undefined },
+        (error, reply) => {
+          if (error === undefined && reply.value.length !== valueBytes)
+            done(new Error("not the value stored"));
+          else done(error);
+        },
+      );
     };
     return closedLoop(issue, inFlight, seconds);
   },

@@ -55,7 +55,7 @@ export class Cache<V = unknown> {
   }
 
   /**
-   * The value, or undefined if there is none. A key has 1 to 65,536 bytes of UTF-8. All four operations throw
+   * The value, or undefined if there is none. A key has 1 to 65,536 bytes of UTF-8. All operations throw
    * KEY_MISSING, KEY_TOO_LONG, DEADLINE_EXCEEDED, OVERLOADED, LINK_LOST, CLOSED; the error's `outcome` says whether
    * it may have been carried out.
    */
@@ -67,15 +67,39 @@ export class Cache<V = unknown> {
 
   /** Also throws VALUE_TOO_LARGE (more than 16 MiB) and TTL_INVALID. */
   async set(key: string, value: V, options: SetOptions = {}): Promise<void> {
-    const bytes = this.#serializer.encode(value);
+    const bytes = this.#encode(value);
     if (bytes.length > valueSizeBytesMax) {
       throw new RingcacheError(
         "VALUE_TOO_LARGE",
         `a value has at most ${valueSizeBytesMax} bytes, this one has ${bytes.length}`,
       );
     }
-    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    await this.#run(Op.set, key, buffer, this.#expiry(options.ttl), () => undefined);
+    await this.#run(Op.set, key, bytes, this.#expiry(options.ttl), () => undefined);
+  }
+
+  /**
+   * Stores `value` if the key's value is `expected`, or, with `expected` undefined, if the key isn't there; resolves with
+   * whether it did. What is compared are the serialized bytes: a serializer that writes equal values differently (JSON
+   * with another order of fields) makes them different. The ttl is that of the new value: absent or 0, none. Also
+   * throws VALUE_TOO_LARGE (both together more than 16 MiB) and TTL_INVALID.
+   */
+  async compareAndSet(
+    key: string,
+    expected: V | undefined,
+    value: V,
+    options: SetOptions = {},
+  ): Promise<boolean> {
+    const before = expected === undefined ? undefined : this.#encode(expected);
+    const bytes = this.#encode(value);
+    const sizeBytes = bytes.length + (before?.length ?? 0);
+    if (sizeBytes > valueSizeBytesMax) {
+      throw new RingcacheError(
+        "VALUE_TOO_LARGE",
+        `the expected and the new value together have at most ${valueSizeBytesMax} bytes, these have ${sizeBytes}`,
+      );
+    }
+    const expiresAtMs = this.#expiry(options.ttl);
+    return this.#run(Op.cas, key, bytes, expiresAtMs, (reply) => reply.found, before);
   }
 
   /** Whether there was an entry. */
@@ -106,10 +130,22 @@ export class Cache<V = unknown> {
     return expiresAtMs;
   }
 
-  #run<T>(op: Op, key: string, value: Buffer, expiresAtMs: number, result: (reply: Reply) => T): Promise<T> {
+  #encode(value: V): Buffer {
+    const bytes = this.#serializer.encode(value);
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  #run<T>(
+    op: Op,
+    key: string,
+    value: Buffer,
+    expiresAtMs: number,
+    result: (reply: Reply) => T,
+    expected?: Buffer,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       const bytes = keyBytes(key);
-      const command: Command = { op, key: bytes, value, expiresAtMs };
+      const command: Command = { op, key: bytes, value, expiresAtMs, expected };
       this.node.execute(command, (error, reply) => {
         if (error !== undefined) return reject(error);
         try {

@@ -5,7 +5,7 @@
 import type { RingcacheError } from "../errors.ts";
 import type { RingStats } from "../ring/ring-options.ts";
 
-export const Op = { get: 1, set: 2, delete: 3, has: 4 } as const;
+export const Op = { get: 1, set: 2, delete: 3, has: 4, cas: 5 } as const;
 export type Op = (typeof Op)[keyof typeof Op];
 
 /** 64 KiB of UTF-8. */
@@ -21,14 +21,19 @@ export interface Command {
   readonly op: Op;
   /** 1 to {@link keySizeBytesMax} bytes. */
   readonly key: Buffer;
-  /** For `set`: 0 to {@link valueSizeBytesMax} bytes; else {@link noBytes}. */
+  /**
+   * For `set` and `cas`: 0 to {@link valueSizeBytesMax} bytes; else {@link noBytes}. Of a `cas`, `value` and `expected`
+   * together have at most that many, so that they fit in a frame.
+   */
   readonly value: Buffer;
-  /** For `set`: milliseconds since 1970; 0 for never. */
+  /** For `set` and `cas`: milliseconds since 1970; 0 for never. */
   readonly expiresAtMs: number;
+  /** For `cas`: stored only if the value is these bytes; undefined: only if the key isn't there. Else undefined. */
+  readonly expected: Buffer | undefined;
 }
 
 export interface Reply {
-  /** For get, delete, has: whether the key was there. For set: true. */
+  /** For get, delete, has: whether the key was there. For set: true. For cas: whether the value was stored. */
   readonly found: boolean;
   /** For a get that found something; a view that is valid during the callback only. */
   readonly value: Buffer;

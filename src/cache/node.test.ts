@@ -61,6 +61,7 @@ function run(
       key: Buffer.from(key),
       value: value === "" ? noBytes : Buffer.from(value),
       expiresAtMs,
+      expected: undefined,
     };
     node.execute(
       command,

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Op } from "./command.ts";
+import { type Command, noBytes, Op } from "./command.ts";
 import {
   Answer,
   decodeCommand,
@@ -16,6 +16,17 @@ const bytes = (maxLength: number): fc.Arbitrary<Buffer> =>
 const uint48 = fc.nat(2 ** 48 - 1);
 const expiry = fc.constantFrom(0, 1, 1.7e12, 8.64e15);
 
+/** With hex in place of bytes: equal and readable when it fails. */
+function readable<C extends Command>(command: C): object {
+  const { key, value, expected } = command;
+  return {
+    ...command,
+    key: key.toString("hex"),
+    value: value.toString("hex"),
+    expected: expected?.toString("hex"),
+  };
+}
+
 test("a command comes back as it was written; a fraction of a millisecond that is left counts as one", () => {
   fc.assert(
     fc.property(
@@ -24,6 +35,7 @@ test("a command comes back as it was written; a fraction of a millisecond that i
         key: fc.oneof(bytes(64), fc.constant(Buffer.alloc(5_000, 7))),
         value: fc.oneof(bytes(64), fc.constant(Buffer.alloc(70_000, 9))),
         expiresAtMs: expiry,
+        expected: fc.oneof(fc.constant(undefined), bytes(64), fc.constant(Buffer.alloc(6_000, 5))),
       }),
       fc.record({
         partition: fc.nat(16_383),
@@ -34,24 +46,22 @@ test("a command comes back as it was written; a fraction of a millisecond that i
       }),
       (command, sending) => {
         const read = decodeCommand(encodeCommand(command, sending));
-        expect({ ...read, key: read.key.toString("hex"), value: read.value.toString("hex") }).toEqual({
-          ...command,
-          ...sending,
-          leftMs: Math.ceil(sending.leftMs),
-          key: command.key.toString("hex"),
-          value: command.value.toString("hex"),
-        });
+        expect(readable(read)).toEqual(
+          readable({ ...command, ...sending, leftMs: Math.ceil(sending.leftMs) }),
+        );
       },
     ),
   );
 });
 
-test("a command whose key is longer than its frame, or that ends early, throws", () => {
+test("a command whose key or expected value is longer than its frame, or that ends early, throws", () => {
   const sending = { partition: 1, epoch: 2, leftMs: 3, sequence: 4, oldest: 4 };
-  const command = { op: Op.set, key: Buffer.from("key"), value: Buffer.alloc(0), expiresAtMs: 0 };
-  const frame = Buffer.from(encodeCommand(command, sending));
-  for (let end = 0; end < frame.length; end++) {
-    expect(() => decodeCommand(frame.subarray(0, end)), `${end} bytes`).toThrow(RangeError);
+  const set = { op: Op.set, key: Buffer.from("key"), value: noBytes, expiresAtMs: 0, expected: undefined };
+  for (const command of [set, { ...set, op: Op.cas, expected: Buffer.from("before") }]) {
+    const frame = Buffer.from(encodeCommand(command, sending));
+    for (let end = 0; end < frame.length; end++) {
+      expect(() => decodeCommand(frame.subarray(0, end)), `${end} bytes`).toThrow(RangeError);
+    }
   }
 });
 

@@ -15,10 +15,11 @@ function frameOf(sizeBytes: number): Buffer {
 }
 
 /**
- * u8 op, u8 0, u16 partition, u48 sender's epoch, u32 milliseconds left, f64 expiry, u48 sequence, u48 oldest, u32 key
- * length, key, value.
+ * u8 op, u8 1 if a value is expected (else 0), u16 partition, u48 sender's epoch, u32 milliseconds left, f64 expiry, u48
+ * sequence, u48 oldest, u32 key length, key; if a value is expected: u32 its length, its bytes; value.
  */
 const commandHeaderBytes = 38;
+const expectedHeaderBytes = 4;
 
 export interface WireCommand extends Command, Sending {}
 
@@ -35,10 +36,11 @@ export interface Sending {
 }
 
 export function encodeCommand(command: Command, sending: Sending): Buffer {
-  const { key, value } = command;
-  const frame = frameOf(commandHeaderBytes + key.length + value.length);
+  const { key, value, expected } = command;
+  const expectedBytes = expected === undefined ? 0 : expectedHeaderBytes + expected.length;
+  const frame = frameOf(commandHeaderBytes + key.length + expectedBytes + value.length);
   frame[0] = command.op;
-  frame[1] = 0;
+  frame[1] = expected === undefined ? 0 : 1;
   frame.writeUInt16BE(sending.partition, 2);
   frame.writeUIntBE(sending.epoch, 4, 6);
   frame.writeUInt32BE(Math.ceil(sending.leftMs), 10);
@@ -47,7 +49,12 @@ export function encodeCommand(command: Command, sending: Sending): Buffer {
   frame.writeUIntBE(sending.oldest, 28, 6);
   frame.writeUInt32BE(key.length, 34);
   frame.set(key, commandHeaderBytes);
-  if (value.length > 0) frame.set(value, commandHeaderBytes + key.length);
+  if (expected !== undefined) {
+    const at = commandHeaderBytes + key.length;
+    frame.writeUInt32BE(expected.length, at);
+    frame.set(expected, at + expectedHeaderBytes);
+  }
+  if (value.length > 0) frame.set(value, commandHeaderBytes + key.length + expectedBytes);
   return frame;
 }
 
@@ -55,6 +62,14 @@ export function encodeCommand(command: Command, sending: Sending): Buffer {
 export function decodeCommand(frame: Buffer): WireCommand {
   const keyEnd = commandHeaderBytes + frame.readUInt32BE(34);
   if (keyEnd > frame.length) throw new RangeError("a command's key is longer than its frame");
+  let valueStart = keyEnd;
+  let expected: Buffer | undefined;
+  if (frame[1] !== 0) {
+    valueStart = keyEnd + expectedHeaderBytes + frame.readUInt32BE(keyEnd);
+    if (valueStart > frame.length)
+      throw new RangeError("a command's expected value is longer than its frame");
+    expected = frame.subarray(keyEnd + expectedHeaderBytes, valueStart);
+  }
   return {
     op: frame[0] as Op,
     partition: frame.readUInt16BE(2),
@@ -64,7 +79,8 @@ export function decodeCommand(frame: Buffer): WireCommand {
     sequence: frame.readUIntBE(22, 6),
     oldest: frame.readUIntBE(28, 6),
     key: frame.subarray(commandHeaderBytes, keyEnd),
-    value: keyEnd === frame.length ? noBytes : frame.subarray(keyEnd),
+    value: valueStart === frame.length ? noBytes : frame.subarray(valueStart),
+    expected,
   };
 }
 

@@ -13,7 +13,10 @@ const get = (key: string): string => `GET /get?key=${key} HTTP/1.1\r\nHost: x\r\
 
 beforeEach(async () => {
   door = new MapDoor(systemRuntime);
-  door.execute({ op: Op.set, key: Buffer.from("k"), value: Buffer.from("v"), expiresAtMs: 0 }, () => {});
+  door.execute(
+    { op: Op.set, key: Buffer.from("k"), value: Buffer.from("v"), expiresAtMs: 0, expected: undefined },
+    () => {},
+  );
   const limits = { closeGraceMs: 0, lingerMs: 200 };
   http = await startHttp({
     host: "127.0.0.1",

@@ -112,7 +112,7 @@ export function setCommandOf(body: Buffer, nowMs: number): Command {
       `The value is ${value.length} bytes of UTF-8; at most ${valueSizeBytesMax} are taken.`,
     );
   }
-  return { op: Op.set, key, value, expiresAtMs: expiryOf(fields.ttl, nowMs) };
+  return { op: Op.set, key, value, expiresAtMs: expiryOf(fields.ttl, nowMs), expected: undefined };
 }
 
 function parseObject(body: Buffer): { key?: unknown; value?: unknown; ttl?: unknown } {

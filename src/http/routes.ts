@@ -102,17 +102,20 @@ function answerThrown({ log }: RouteContext, res: ServerResponse, thrown: unknow
 // A client that has disconnected meanwhile: Node drops what is written, so no reply needs to ask.
 
 function get({ door, outbox }: RouteContext, res: ServerResponse, key: Buffer): void {
-  door.execute({ op: Op.get, key, value: noBytes, expiresAtMs: 0 }, (error, reply) => {
+  door.execute({ op: Op.get, key, value: noBytes, expiresAtMs: 0, expected: undefined }, (error, reply) => {
     if (error === undefined) sendGetReply(outbox, res, reply as Reply);
     else sendError(res, error, true);
   });
 }
 
 function remove({ door, outbox }: RouteContext, res: ServerResponse, key: Buffer): void {
-  door.execute({ op: Op.delete, key, value: noBytes, expiresAtMs: 0 }, (error, reply) => {
-    if (error === undefined) sendDeleteReply(outbox, res, reply as Reply);
-    else sendError(res, error, true);
-  });
+  door.execute(
+    { op: Op.delete, key, value: noBytes, expiresAtMs: 0, expected: undefined },
+    (error, reply) => {
+      if (error === undefined) sendDeleteReply(outbox, res, reply as Reply);
+      else sendError(res, error, true);
+    },
+  );
 }
 
 function set(context: RouteContext, req: IncomingMessage, res: ServerResponse): void {

@@ -29,7 +29,10 @@ async function restart(limits: Partial<HttpLimits>): Promise<void> {
 }
 
 function store(key: string, value: string): void {
-  door.execute({ op: Op.set, key: Buffer.from(key), value: Buffer.from(value), expiresAtMs: 0 }, () => {});
+  door.execute(
+    { op: Op.set, key: Buffer.from(key), value: Buffer.from(value), expiresAtMs: 0, expected: undefined },
+    () => {},
+  );
 }
 
 const get = (key: string): string => `GET /get?key=${key} HTTP/1.1\r\nHost: x\r\n\r\n`;

@@ -55,7 +55,7 @@ function run(node: CacheNode, op: Op, key: string, value = noBytes): Promise<Out
   return new Promise((resolve) => {
     const done = (error: RingcacheError | undefined, reply: Reply | undefined): void =>
       resolve({ error, value: reply?.found === true ? reply.value.toString() : undefined });
-    node.execute({ op, key: Buffer.from(key), value, expiresAtMs: 0 }, done);
+    node.execute({ op, key: Buffer.from(key), value, expiresAtMs: 0, expected: undefined }, done);
   });
 }
 

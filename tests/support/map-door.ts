@@ -75,13 +75,19 @@ export class MapDoor implements Door {
     done(undefined, this.#apply(command));
   }
 
-  #apply({ op, key, value, expiresAtMs }: Command): Reply {
+  #apply({ op, key, value, expiresAtMs, expected }: Command): Reply {
     const id = key.toString("latin1");
     const stored = this.#live(id);
     switch (op) {
       case Op.set:
         this.#entries.set(id, { value: Buffer.from(value), expiresAtMs });
         return this.#reply(true, undefined);
+      case Op.cas: {
+        const matches =
+          expected === undefined ? stored === undefined : stored?.value.equals(expected) === true;
+        if (matches) this.#entries.set(id, { value: Buffer.from(value), expiresAtMs });
+        return this.#reply(matches, undefined);
+      }
       case Op.delete:
         this.#entries.delete(id);
         return this.#reply(stored !== undefined, undefined);
