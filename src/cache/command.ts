@@ -77,6 +77,15 @@ export interface StatsReport {
   readonly entries_with_ttl: number;
   readonly partitions: readonly number[];
   readonly partition_count: number;
+  /** Of each of {@link partitions}, in the same order: how many copies living nodes hold, this one's included. */
+  readonly partition_copies: readonly number[];
+  /** The partitions of which this node holds a copy for another owner. */
+  readonly backup_partitions: readonly number[];
+  readonly backup_partition_count: number;
+  /** The entries in those copies. */
+  readonly backup_entries: number;
+  /** The partitions of the whole cluster that have fewer copies than they are to have. */
+  readonly under_replicated: readonly number[];
   readonly total_expired_by_ttl: number;
   readonly total_cleaned_by_release: number;
   readonly total_partitions_lost: number;
@@ -89,13 +98,30 @@ export interface StatusReport {
   readonly epoch: number;
   readonly coordinator: string;
   readonly coordination: string;
+  /** How many this node is configured with; the coordinator's counts. */
+  readonly backups: number;
   readonly members: readonly {
     readonly id: string;
     readonly peer: string;
     readonly http: string;
+    /** Empty if none is named. */
+    readonly zone: string;
     readonly leaving: boolean;
+    /** Empty while it lives; `gone`: its process is known to be; `silent`: its lease ran out. */
+    readonly dead: "" | "gone" | "silent";
+    /** How many it owns. */
     readonly partitions: number;
+    /** Of how many it holds a copy for another owner. */
+    readonly backups: number;
   }[];
-  readonly unowned_partitions: number;
+  /** From a number of copies on living nodes, the owner's included, to how many partitions have so many. */
+  readonly copies: Readonly<Record<string, number>>;
+  /** Partitions with fewer copies than they are to have, given the nodes that there are. */
+  readonly under_replicated_partitions: number;
+  /** Partitions of which a node is being given a copy. */
+  readonly copying_partitions: number;
+  /** Partitions that are to get another owner. */
   readonly moving_partitions: number;
+  /** Partitions without a living owner. */
+  readonly unowned_partitions: number;
 }

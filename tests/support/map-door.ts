@@ -132,6 +132,11 @@ export class MapDoor implements Door {
       entries_with_ttl: [...this.#entries.values()].filter((stored) => stored.expiresAtMs !== 0).length,
       partitions: [0],
       partition_count: 1,
+      partition_copies: [1],
+      backup_partitions: [],
+      backup_partition_count: 0,
+      backup_entries: 0,
+      under_replicated: [],
       total_expired_by_ttl: this.#expired,
       total_cleaned_by_release: 0,
       total_partitions_lost: 0,
@@ -152,9 +157,18 @@ export class MapDoor implements Door {
       epoch: 1,
       coordinator: this.nodeId,
       coordination: "memory",
-      members: [{ id: this.nodeId, peer: "127.0.0.1:1", http: "", leaving: false, partitions: 1 }],
-      unowned_partitions: 0,
+      backups: 0,
+      members: [
+        {
+          ...{ id: this.nodeId, peer: "127.0.0.1:1", http: "", zone: "" },
+          ...{ leaving: false, dead: "", partitions: 1, backups: 0 },
+        },
+      ],
+      copies: { 1: 1 },
+      under_replicated_partitions: 0,
+      copying_partitions: 0,
       moving_partitions: 0,
+      unowned_partitions: 0,
     };
   }
 }
