@@ -70,6 +70,7 @@ const levels: Readonly<Record<string, number>> = {
   runtime: 1,
   config: 1,
   metrics: 1,
+  planted: 1,
 };
 
 /** The folder of a file in `src`, or the name of a file that stands in `src` itself. */

@@ -88,6 +88,7 @@ async function startNodes(
         node: slot.nodeId,
         platform: values.platform,
         partitions: values.partitions,
+        backups: values.backups,
         peerHost: "127.0.0.1",
         advertiseHost: "127.0.0.1",
         advertiseHttp: formatAddress({ host, port }),

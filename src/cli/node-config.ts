@@ -21,6 +21,7 @@ export function nodeConfig(values: Values, http: Address, interfaces: Interfaces
       host: isSpecific(http.host) ? http.host : advertiseHost,
       port: http.port,
     }),
+    backups: values.backups,
     zone: values.zone,
     requestDeadlineMs: values["request-deadline"],
     heartbeatMs: values.heartbeat,

@@ -2,6 +2,7 @@
  * Every command and every option, in one table: the parser, the help, `docs/options.md` and the validation are made
  * from it. A flag beats its environment variable, which beats the default.
  */
+import { backupsMax, defaultNodeConfig } from "../config.ts";
 import {
   address,
   duration,
@@ -23,7 +24,10 @@ export const commands = {
     summary: "Runs one node of a cluster that agrees through NATS. The command if none is named.",
   },
   dev: { operands: [], summary: "Runs a whole cluster in this one process, without NATS." },
-  status: { operands: [], summary: "Prints the members, what each owns, and what is on the move." },
+  status: {
+    operands: [],
+    summary: "Prints the members, what each has, and where copies are missing or moving.",
+  },
   get: {
     operands: ["KEY"],
     summary: "Prints the value of a key. Exit code 1 if there is none.",
@@ -97,6 +101,15 @@ export const options = {
     description: "Platform name: nodes of one name on one NATS form a cluster.",
     refusedWith: 1,
   }),
+  backups: option({
+    kind: whole(0, backupsMax),
+    default: String(defaultNodeConfig.backups),
+    env: "RINGCACHE_BACKUPS",
+    commands: nodes,
+    description:
+      "Copies of every partition beside its owner's, on as many other nodes; fewer while there are fewer nodes. " +
+      "Give all nodes the same: the coordinator's counts.",
+  }),
   nodes: option({
     kind: whole(1, 16),
     default: "3",
@@ -127,7 +140,8 @@ export const options = {
     default: "",
     env: "RINGCACHE_ZONE",
     commands: node,
-    description: "Failure zone of this node: told to the others, of no effect before there are backups.",
+    description:
+      "Failure zone of this node, such as its rack or data centre: no copy lies in the same named zone as its owner.",
   }),
   "request-deadline": option({
     kind: duration("10ms", "10m"),

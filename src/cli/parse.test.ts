@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { defaultNodeConfig } from "../config.ts";
+import { backupsMax, defaultNodeConfig } from "../config.ts";
 import { CommandError } from "./command-error.ts";
 import { nodeConfig } from "./node-config.ts";
 import { optionNames, options } from "./options.ts";
@@ -150,6 +150,9 @@ describe("values", () => {
     expect(run("--partitions 1").values.partitions).toBe(1);
     expect(run("--partitions 16384").values.partitions).toBe(16_384);
     expect(run("dev --nodes 16").values.nodes).toBe(16);
+    expect(run("--backups 0").values.backups).toBe(0);
+    expect(run(`dev --backups ${backupsMax}`).values.backups).toBe(backupsMax);
+    expect(refusal(`--backups ${backupsMax + 1}`).exitCode).toBe(2);
     expect(refusal("dev --nodes 17").exitCode).toBe(2);
     expect(refusal("dev --nodes 0").exitCode).toBe(2);
   });
@@ -263,6 +266,10 @@ describe("the configuration of a node", () => {
       advertiseHost: "127.0.0.1",
       advertiseHttp: "127.0.0.1:8080",
     });
+  });
+
+  test("backups and zone are handed on", () => {
+    expect(config("--backups 2 --zone rack-7")).toMatchObject({ backups: 2, zone: "rack-7" });
   });
 
   test.each([

@@ -1,6 +1,6 @@
 /** From an application's options to what a node needs: validated settings and a connection to agree through. */
 import { networkInterfaces } from "node:os";
-import { defaultNodeConfig, type NodeConfig } from "../config.ts";
+import { backupsMax, defaultNodeConfig, type NodeConfig } from "../config.ts";
 import type { Coordination } from "../coordination/coordination.ts";
 import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
 import { connectNats } from "../coordination/nats.ts";
@@ -82,7 +82,14 @@ function checkConfig(config: NodeConfig): void {
       `platform must be 1 to 64 letters, digits, "-" or "_", not "${config.platform}"`,
     );
   }
+  if (!/^[A-Za-z0-9_.-]{0,64}$/.test(config.zone)) {
+    throw new RingcacheError(
+      "OPTION_INVALID",
+      `zone must be empty, or 1 to 64 letters, digits, "-", "_" or ".", not "${config.zone}"`,
+    );
+  }
   bounded("partitions", 1, 16_384);
+  bounded("backups", 0, backupsMax);
   bounded("peerPort", 0, 65_535);
   bounded("requestDeadlineMs", 1, 600_000);
   bounded("heartbeatMs", 10, 60_000);
