@@ -13,13 +13,17 @@ const graceMs = leaseMs * 1.02;
 type Probe = "alive" | "refused" | "replaced" | "silent";
 
 function member(id: string, incarnation = `${id}1`): Member {
-  return { id, incarnation, host: "h", port: 1, http: "", zone: "", leaving: false };
+  return { id, incarnation, host: "h", port: 1, http: "", zone: "", leaving: false, dead: "" };
 }
 
 interface Node {
   readonly membership: Membership;
   readonly bucket: FaultyBucket;
   readonly events: string[];
+  /** What the node can't reach. */
+  unreachable: string[];
+  /** How often it was told that records changed. */
+  changes: number;
 }
 
 let runtime: ManualRuntime;
@@ -38,20 +42,21 @@ afterEach(() => {
 async function node(self: Member, probe: () => Probe = () => "silent"): Promise<Node> {
   const bucket = new FaultyBucket(await new MemoryCoordination(store).openBucket("members"));
   const events: string[] = [];
-  const membership = new Membership({
+  const membership: Membership = new Membership({
     bucket,
     runtime,
     log: silentLog,
     heartbeatMs,
     leaseMs,
     self,
+    unreachable: () => made.unreachable,
     probe: async () => probe(),
-    changed: () => {},
+    changed: () => void made.changes++,
     leaseRegained: () => void events.push("regained"),
     fenced: () => void events.push("fenced"),
     beat: () => {},
   });
-  const made = { membership, bucket, events };
+  const made: Node = { membership, bucket, events, unreachable: [], changes: 0 };
   nodes.push(made);
   return made;
 }
@@ -382,4 +387,100 @@ test("a member that a start has never seen is found gone, and whoever has its id
   await runtime.advance(heartbeatMs);
   expect(now.events).toEqual(["regained"]);
   expect(now.membership.leaseAgeMs).toBe(0);
+});
+
+test("what a member can't reach is in its record from the next renewal on, and is a change", async () => {
+  const a = await started(member("a"));
+  const b = await started(member("b"));
+  await runtime.advance(heartbeatMs);
+  const { changes } = b;
+  await runtime.advance(heartbeatMs);
+  expect(b.changes).toBe(changes);
+  a.unreachable = ["c", "d"];
+  await a.membership.renew();
+  await runtime.settle();
+  expect(b.changes).toBe(changes + 1);
+  expect(b.membership.reports()).toEqual([
+    { id: "a", incarnation: "a1", unreachable: ["c", "d"], seenAtMs: runtime.nowMs },
+    { id: "b", incarnation: "b1", unreachable: [], seenAtMs: runtime.nowMs },
+  ]);
+});
+
+test("a record of an older version reports nothing, and a dead member's nothing either", async () => {
+  const b = await started(member("b"));
+  const old = { ...member("a"), leaseMs, beat: 1 };
+  const written = await b.bucket.create("a", Buffer.from(JSON.stringify({ ...old, dead: undefined })));
+  await runtime.settle();
+  expect(b.membership.reports()[1]).toMatchObject({ id: "a", unreachable: [] });
+  const revision = written.written ? written.revision : 0;
+  await b.bucket.update("a", Buffer.from(JSON.stringify({ ...old, dead: true })), revision);
+  await runtime.settle();
+  expect(b.membership.reports().map(({ id }) => id)).toEqual(["b"]);
+});
+
+describe("a node that gives itself up", () => {
+  test("has no lease and is told before its record goes", async () => {
+    const a = await started(member("a"));
+    const b = await started(member("b"));
+    a.bucket.faults.push("held");
+    const isolated = a.membership.isolate();
+    expect(a.membership.leaseHolds).toBe(false);
+    expect(a.events).toEqual(["regained", "fenced"]);
+    await runtime.settle();
+    expect(b.membership.isGone(member("a"))).toBe(false);
+    a.bucket.release();
+    await isolated;
+    await runtime.settle();
+    expect(b.membership.isGone(member("a"))).toBe(true);
+    await a.membership.isolate();
+    await a.membership.renew();
+    await runtime.advance(5 * heartbeatMs);
+    expect(a.events).toEqual(["regained", "fenced"]);
+    expect((await b.bucket.get("a"))?.value).toBeUndefined();
+  });
+
+  test("gets no lease from a renewal that was under way, and removes what that one wrote", async () => {
+    const a = await started(member("a"));
+    const b = await started(member("b"));
+    a.bucket.faults.push("held");
+    const renewed = a.membership.renew();
+    const isolated = a.membership.isolate();
+    a.bucket.release();
+    await renewed;
+    expect(a.membership.leaseHolds).toBe(false);
+    await isolated;
+    await runtime.settle();
+    expect(a.events).toEqual(["regained", "fenced"]);
+    expect(b.membership.isGone(member("a"))).toBe(true);
+  });
+
+  test("comes back as another incarnation once the store has answered", async () => {
+    const a = await started(member("a"), () => "replaced");
+    a.bucket.faults.push("held");
+    const isolated = a.membership.isolate();
+    const back = outcome(a.membership.rejoin("a2"));
+    await runtime.advance(5 * heartbeatMs);
+    expect(back.result).toBe("");
+    expect(a.membership.self.incarnation).toBe("a1");
+    a.bucket.release();
+    await isolated;
+    await runtime.settle();
+    expect(back.result).toBe("started");
+    expect(a.membership.self.incarnation).toBe("a2");
+    expect(a.membership.leaseHolds).toBe(true);
+    await a.membership.isolate();
+    expect(a.events).toEqual(["regained", "fenced", "regained", "fenced"]);
+  });
+
+  test("comes back though the store never said whether the record went", async () => {
+    for (const fault of ["lost", "stored-unanswered", "conflict"] as const) {
+      const made = await started(member(fault), () => "replaced");
+      made.bucket.faults.push(fault);
+      await made.membership.isolate();
+      const back = outcome(made.membership.rejoin("again"));
+      await runtime.advance(500);
+      expect([fault, back.result]).toEqual([fault, "started"]);
+      expect(made.membership.leaseHolds).toBe(true);
+    }
+  });
 });

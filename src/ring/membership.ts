@@ -5,20 +5,19 @@
  * overwrites the record on exactly the revision it last saw. If that succeeds, the node has not renewed since and
  * never can again, whatever the watches showed: it finds its record taken and starts over as a new incarnation.
  */
-import type { Bucket, Change, Watch } from "../coordination/coordination.ts";
+import type { Bucket, Watch } from "../coordination/coordination.ts";
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { PeerAddress, PeerIdentity } from "../peers/messages.ts";
 import { type Runtime, sleep, type Timer } from "../runtime.ts";
-import { decodeRecord, encodeRecord, type MemberRecord, memberOfRecord } from "./member-record.ts";
+import { deathOf, decodeRecord, encodeRecord, type MemberRecord } from "./member-record.ts";
+import { type MemberReport, Sightings } from "./sightings.ts";
 import type { Member } from "./table.ts";
 
 /** How much faster one node's clock may run than another's. */
 export const clockDriftMax = 0.02;
 
 const incarnationSizeBytes = 8;
-/** Past incarnations that are remembered of an id; of earlier ones it is found out again. */
-const pastMax = 16;
 /** Compare-and-sets in a row, each on a newer revision than the last. */
 const renewalAttempts = 5;
 /** Until the store is read again after a read that was older than what is known. */
@@ -31,15 +30,6 @@ export function newIncarnation(runtime: Runtime): string {
   return runtime.randomBytes(incarnationSizeBytes).toString("hex");
 }
 
-interface Sighting {
-  readonly record: MemberRecord | undefined;
-  readonly revision: number;
-  /** When this revision was first seen here, on this node's monotonic clock. */
-  readonly seenAtMs: number;
-  /** Incarnations whose records were seen here and then seen to be followed by another, or by none. */
-  readonly past: readonly string[];
-}
-
 export interface MembershipOptions {
   readonly bucket: Bucket;
   readonly runtime: Runtime;
@@ -47,6 +37,8 @@ export interface MembershipOptions {
   readonly heartbeatMs: number;
   readonly leaseMs: number;
   readonly self: Member;
+  /** Ids of the members that this node can't reach; the record tells the others at each renewal. None if absent. */
+  unreachable?(): readonly string[];
   /** Asks the address of a record that is in this node's way whether that incarnation lives. */
   probe(peer: PeerAddress): Promise<"alive" | "refused" | "replaced" | "silent">;
   /** Some record appeared, changed its content or went; not called for mere renewals. */
@@ -61,7 +53,7 @@ export interface MembershipOptions {
 
 export class Membership {
   readonly #options: MembershipOptions;
-  readonly #sightings = new Map<string, Sighting>();
+  readonly #sightings: Sightings;
   #self: Member;
   #revision = 0;
   #beats = 0;
@@ -72,10 +64,16 @@ export class Membership {
   #watch: Watch | undefined;
   #renewing: Promise<void> | undefined;
   #stopped = false;
+  /** The store has this incarnation's record, as far as this node knows. */
+  #registered = false;
+  /** The last incarnation that was fenced: an answer to a renewal that comes later gives it no lease. */
+  #fenced = "";
+  #removal: Promise<void> = Promise.resolve();
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#self = options.self;
+    this.#sightings = new Sightings(options);
   }
 
   get self(): Member {
@@ -96,7 +94,7 @@ export class Membership {
   async start(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#watch = this.#options.bucket.watch({
-        change: (change) => this.#sight(change),
+        change: (change) => this.#sightings.sight(change),
         current: resolve,
         ended: (error) => {
           this.#options.log.error(
@@ -108,14 +106,17 @@ export class Membership {
       });
     });
     await this.#register();
+    this.#registered = true;
     this.#scheduleBeat();
   }
 
-  /** Starts over under a new incarnation after having been declared dead. */
+  /** Starts over under a new incarnation after having been declared dead or having given itself up. */
   async rejoin(incarnation: string): Promise<void> {
+    await this.#removal;
     this.#self = { ...this.#self, incarnation };
     this.#revision = 0;
     await this.#register();
+    this.#registered = true;
     this.#scheduleBeat();
   }
 
@@ -130,6 +131,27 @@ export class Membership {
     this.stop();
     await this.#renewing;
     this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
+    await this.#removeRecord();
+  }
+
+  /**
+   * Gives this incarnation up, as one that the other members can't reach: no lease from this turn on, then `fenced`,
+   * which must end all serving before it returns, then the record goes, which tells the others that this incarnation
+   * serves nothing. Resolves when the store has answered or given up; {@link rejoin} waits for that.
+   */
+  async isolate(): Promise<void> {
+    if (this.#stopped || !this.#registered) return;
+    const renewing = this.#renewing;
+    this.#removal = (async () => {
+      await renewing;
+      await this.#removeRecord();
+    })();
+    this.#fence();
+    await this.#removal;
+  }
+
+  /** Best effort: without an answer the lease runs out. */
+  async #removeRecord(): Promise<void> {
     try {
       for (let attempt = 0; attempt < renewalAttempts; attempt++) {
         if ((await this.#options.bucket.remove(this.#self.id, this.#revision)).written) return;
@@ -152,27 +174,22 @@ export class Membership {
 
   /** The members that aren't known to be dead or gone, in the order in which their ids were first seen. */
   living(): Member[] {
-    const living: Member[] = [];
-    for (const { record } of this.#sightings.values()) {
-      if (record !== undefined && record.dead !== true) living.push(memberOfRecord(record));
-    }
-    return living;
+    return this.#sightings.living();
+  }
+
+  /** What the {@link living} say about one another. */
+  reports(): MemberReport[] {
+    return this.#sightings.reports();
   }
 
   /** Certain: the record was seen to be followed by another or by none, or it marks this incarnation dead. */
-  isGone({ id, incarnation }: PeerIdentity): boolean {
-    const sighting = this.#sightings.get(id);
-    if (sighting?.record?.incarnation === incarnation) return sighting.record.dead === true;
-    return sighting?.past.includes(incarnation) === true;
+  isGone(member: PeerIdentity): boolean {
+    return this.#sightings.isGone(member);
   }
 
-  /**
-   * The record last seen isn't that of this incarnation. It may be of the time before: a watch may lag behind a table
-   * that has a newer one. {@link declareDead} finds out.
-   */
-  seemsGone({ id, incarnation }: PeerIdentity): boolean {
-    const sighting = this.#sightings.get(id);
-    return sighting !== undefined && sighting.record?.incarnation !== incarnation;
+  /** The record last seen isn't that of this incarnation, but may be of the time before; {@link declareDead} finds out. */
+  seemsGone(member: PeerIdentity): boolean {
+    return this.#sightings.seemsGone(member);
   }
 
   /** A renewal is overdue: whatever holds it up may hold up the others' too, though the lease has not lapsed. */
@@ -199,15 +216,15 @@ export class Membership {
     const sighting = this.#sightings.get(member.id);
     // Another's record is written again as it is, which does it no harm: if that succeeds, it is the latest.
     const other = sighting?.record?.incarnation === member.incarnation ? undefined : sighting?.record;
-    const value = encodeRecord(other ?? { ...member, dead: true, beat: 0 });
+    const value = encodeRecord(other ?? deathOf(member));
     try {
       const result =
         sighting === undefined
           ? await bucket.create(member.id, value)
           : await bucket.update(member.id, value, sighting.revision);
       if (!result.written) return false;
-      this.#sight({ key: member.id, value, revision: result.revision });
-      if (!this.isGone(member)) this.#followed(member.id, member.incarnation);
+      this.#sightings.sight({ key: member.id, value, revision: result.revision });
+      if (!this.isGone(member)) this.#sightings.followed(member);
       return this.isGone(member);
     } catch (error) {
       log.warn(
@@ -265,12 +282,15 @@ export class Membership {
   async #write(revision: number): Promise<boolean> {
     const { bucket, runtime, leaseMs } = this.#options;
     const sentAtMs = runtime.monotonicMs();
-    const value = encodeRecord({ ...this.#self, leaseMs, beat: ++this.#beats });
+    const self = this.#self;
+    const unreachable = this.#options.unreachable?.() ?? [];
+    const value = encodeRecord({ ...self, dead: false, leaseMs, unreachable, beat: ++this.#beats });
     const result = await (revision === 0
       ? bucket.create(this.#self.id, value)
       : bucket.update(this.#self.id, value, revision));
     if (!result.written) return false;
     this.#revision = result.revision;
+    if (self.incarnation === this.#fenced) return true;
     const lapsed = !this.leaseHolds;
     const late = this.#isLate;
     this.#leaseUntilMs = Math.max(this.#leaseUntilMs, sentAtMs + leaseMs);
@@ -292,10 +312,10 @@ export class Membership {
 
   /** Renews the record; waits for a renewal that is under way first, so that at most one is. */
   async renew(): Promise<void> {
-    if (this.#stopped) return;
+    if (this.#stopped || !this.#registered) return;
     const wanted = this.#self;
     while (this.#renewing !== undefined) await this.#renewing;
-    if (this.#stopped || wanted.incarnation !== this.#self.incarnation) return;
+    if (this.#stopped || !this.#registered || wanted.incarnation !== this.#self.incarnation) return;
     this.#renewing = this.#renew().finally(() => {
       this.#renewing = undefined;
     });
@@ -307,9 +327,10 @@ export class Membership {
     const { log, runtime } = this.#options;
     try {
       for (let attempt = 0; attempt < renewalAttempts && !this.#stopped; attempt++) {
-        if (await this.#write(this.#revision)) return;
+        if ((await this.#write(this.#revision)) || !this.#registered) return;
         // Another revision is there: an earlier write of ours whose answer was lost, or somebody else's verdict.
         const whose = await this.#whoseRecord();
+        if (!this.#registered) return;
         if (whose === "others") {
           this.#fence();
           return;
@@ -339,49 +360,11 @@ export class Membership {
   }
 
   #fence(): void {
+    this.#registered = false;
+    this.#fenced = this.#self.incarnation;
     this.#timer?.cancel();
     this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
     this.#steadySinceMs = Number.POSITIVE_INFINITY;
     if (!this.#stopped) this.#options.fenced();
-  }
-
-  /** Remembers that the incarnation's record is one of the past. */
-  #followed(id: string, incarnation: string): void {
-    const sighting = this.#sightings.get(id);
-    if (sighting === undefined || sighting.record?.incarnation === incarnation) return;
-    this.#sightings.set(id, { ...sighting, past: [...sighting.past, incarnation].slice(-pastMax) });
-    this.#options.changed();
-  }
-
-  #sight(change: Change): void {
-    const known = this.#sightings.get(change.key);
-    if (known !== undefined && known.revision >= change.revision) return;
-    let record: MemberRecord | undefined;
-    try {
-      record = change.value === undefined ? undefined : decodeRecord(change.value);
-    } catch (error) {
-      this.#options.log.error(
-        { event: "member-unreadable", key: change.key, error: messageOf(error) },
-        "ignored an unreadable member record",
-      );
-      return;
-    }
-    const before = known?.record;
-    const past = [...(known?.past ?? [])];
-    if (before !== undefined && before.incarnation !== record?.incarnation) past.push(before.incarnation);
-    this.#sightings.set(change.key, {
-      record,
-      revision: change.revision,
-      seenAtMs: this.#options.runtime.monotonicMs(),
-      past: past.slice(-pastMax),
-    });
-    const same =
-      before !== undefined &&
-      record !== undefined &&
-      before.incarnation === record.incarnation &&
-      before.leaving === record.leaving &&
-      before.dead === record.dead;
-    if (!same && !(known !== undefined && before === undefined && record === undefined))
-      this.#options.changed();
   }
 }
