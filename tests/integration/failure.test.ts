@@ -1,4 +1,7 @@
-/** What happens when something fails for real: processes are killed or stopped, NATS goes away and comes back. */
+/**
+ * What happens when something fails for real and there are no backups: processes are killed or stopped, NATS goes away and
+ * comes back. With backups, see tests/chaos.
+ */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
 import { Cluster, eventually, type NodeProcess, settled, spread } from "../support/node-process.ts";
@@ -13,7 +16,7 @@ let owners: Map<string, string>;
 
 beforeEach(async () => {
   nats = await startNatsServer();
-  cluster = new Cluster(nats.url);
+  cluster = new Cluster(nats.url, ["--backups", "0"]);
   nodes = await Promise.all(["node-1", "node-2", "node-3"].map((id) => cluster.start(id)));
   await settled(nodes);
   owners = new Map();
