@@ -1,0 +1,33 @@
+/** Which members can go on together when some can't reach others. */
+
+export interface Reachability {
+  readonly id: string;
+  /** Ids of those that this one can't reach; ids that aren't among the members mean nothing. */
+  readonly unreachable: readonly string[];
+}
+
+/**
+ * The ids of the largest set of members that are connected, directly or through one another; of several, the one with
+ * the first member in the given order. Two members are connected unless either can't reach the other: a link that works
+ * one way only is of no use. Everybody who is given the same members in the same order gets the same set. Ids are unique.
+ */
+export function mainComponent(members: readonly Reachability[]): Set<string> {
+  const cutOff = new Map(members.map(({ id, unreachable }) => [id, new Set(unreachable)]));
+  const linked = (a: string, b: string): boolean => !cutOff.get(a)!.has(b) && !cutOff.get(b)!.has(a);
+  const unvisited = new Set(cutOff.keys());
+  let main = new Set<string>();
+  for (const { id } of members) {
+    if (!unvisited.delete(id)) continue;
+    const component = new Set([id]);
+    // A set that is iterated visits what is added meanwhile.
+    for (const member of component) {
+      for (const other of unvisited) {
+        if (!linked(member, other)) continue;
+        unvisited.delete(other);
+        component.add(other);
+      }
+    }
+    if (component.size > main.size) main = component;
+  }
+  return main;
+}
