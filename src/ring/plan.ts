@@ -1,10 +1,13 @@
 /**
- * Planning: who should serve which partition. Pure functions from one table to the next, without clock or chance, so
- * that two coordinators with the same view plan the same.
+ * Planning: who should serve which partition, and who should hold copies of it. A pure function from one table to the
+ * next, without clock or chance, so that two coordinators with the same view plan the same.
  *
- * A live owner is never replaced here. It is told by `incoming` to hand its partition over, and the switch is committed
- * ({@link commitMove}) once the new owner has the data. Only a partition that nobody serves gets an owner directly.
+ * A living owner is never replaced here: it is told by `incoming` and `wanted` what is to become of its partition, and
+ * changes owner and backups itself (`reconfigure.ts`). Only a partition whose owner is dead gets another one directly:
+ * one of its backups, which has everything that was acknowledged; or anyone, without data, if none of them is left.
  */
+import { balance, nobody, type Seats } from "./balance.ts";
+import { place } from "./placement.ts";
 import type { Member, Row, Table } from "./table.ts";
 
 export interface PlanOptions {
@@ -12,74 +15,194 @@ export interface PlanOptions {
   readonly backups: number;
 }
 
-/** A move is named by the partition and the epoch that planned it. */
-export interface Move {
-  readonly partition: number;
-  readonly move: number;
-}
+/** What becomes of a row: it stays with its owner, a backup takes over, it begins anew, or nothing can be done yet. */
+type Fate = "stays" | "promoted" | "empty" | "orphan";
 
-/** What stands in for a member where there is none. */
-const nobody = -1;
-
-/** The members as the planner sees them: by index, with the rows they are to hold in the end. */
-interface Seats {
-  readonly members: readonly Member[];
-  /** Index of a member of the *present* table that is still the same process; absent if it is gone. */
-  readonly survivor: ReadonlyMap<string, number>;
-  readonly owner: Int32Array;
-  /** Whether the row has lost the owner it had, or never had one. */
-  readonly ownerless: Uint8Array;
-  /** The row's `incoming`, if it may stay; else `nobody`. */
-  readonly incoming: Int32Array;
-  /** Where the row is to end up; `nobody` while undecided. */
-  readonly target: Int32Array;
+/** Who of the table and of those that should be in it lives. */
+interface Cast {
+  readonly living: readonly Member[];
+  /** By id, the index in `living` of each member of the present table that is still the same process. */
+  readonly survivors: ReadonlyMap<string, number>;
+  /** By id, the dead of the present table, but for those whose id another incarnation has taken. */
+  readonly dead: ReadonlyMap<string, Member>;
+  /** Living and dead, as they are to be in the table. */
+  readonly all: readonly Member[];
 }
 
 /**
  * The next table, or undefined if the present one needs no change. The writer is left empty for the caller to fill in.
  *
- * `members`: who should be in the table now, in the order in which they joined. A member is the same as the table's only
- * if id and incarnation are. Those with `leaving` keep what they own until it has been handed over and get nothing new.
+ * `members`: who should be in the table now, in the order in which they joined, and those of the table that have died.
+ * A member is the same as the table's only if id and incarnation are. One of the table that is missing here, or whose id
+ * another incarnation has taken, is gone. Who is dead in the table stays dead, who is gone there stays gone. The dead
+ * remain members for as long as a row names them as owner or backup.
  *
- * Balanced: counted by target (`incoming`, else owner), non-leaving members differ by one row at most. No plan that is
- * balanced changes the target of fewer rows that have a live owner.
+ * Balanced: counted by the final owner (`incoming`, else owner), living members that don't leave differ by one row at
+ * most, orphans apart, and no plan that is balanced changes the final owner of fewer rows that have a living owner, or
+ * got one by promotion. Backups: see `placement.ts`.
  */
 export function plan(table: Table, members: readonly Member[], options: PlanOptions): Table | undefined {
   const epoch = table.epoch + 1;
-  const seats = seat(table, members);
+  const cast = castOf(table, members);
+  const fates = table.rows.map((row) => fateOf(row, cast));
+  const seats = seat(table, cast, fates);
+  promote(table, fates, seats, cast);
   balance(seats);
-  let changed = !sameMembers(table.members, members);
+  const wanted = place(cast.living, placementRows(table, cast, seats), options.backups);
+
+  const idOf = (i: number): string => (i === nobody ? "" : cast.living[i]!.id);
+  let changed = false;
   const rows = table.rows.map((row, partition) => {
-    const next = nextRow(row, partition, seats, epoch, options.backups);
+    const target = idOf(seats.target[partition]!);
+    const owned = ownedRow(row, fates[partition]!, partition, seats, cast, epoch);
+    const next = aimedRow(owned, target, wanted[partition]!.map(idOf));
     if (next !== row) changed = true;
     return next;
   });
-  return changed ? { epoch, members, rows, writer: "" } : undefined;
+  const named = new Set(rows.flatMap((row) => [row.owner, ...row.backups]));
+  const present = cast.all.filter((member) => member.dead === "" || named.has(member.id));
+  if (!changed && sameMembers(table.members, present)) return undefined;
+  return { epoch, members: present, rows, writer: "" };
 }
 
-/**
- * The table after the named moves were carried out, or undefined if none of them is still planned. The new owner stops
- * being a backup; the other backups stay. The writer is left empty for the caller to fill in.
- */
-export function commitMove(table: Table, moves: readonly Move[]): Table | undefined {
-  const epoch = table.epoch + 1;
-  const rows = table.rows.slice();
-  let changed = false;
-  for (const { partition, move } of moves) {
-    const row = rows[partition];
-    if (row === undefined || row.incoming === "" || row.move !== move) continue;
-    const owner = row.incoming;
-    rows[partition] = {
-      owner,
-      backups: row.backups.filter((id) => id !== owner),
-      term: epoch,
-      incoming: "",
-      move: 0,
-      source: move,
-    };
-    changed = true;
+function castOf(table: Table, members: readonly Member[]): Cast {
+  const known = new Map(table.members.map((member) => [member.id, member]));
+  const living: Member[] = [];
+  const survivors = new Map<string, number>();
+  const dead = new Map<string, Member>();
+  for (const member of members) {
+    const was = known.get(member.id);
+    const isSame = was?.incarnation === member.incarnation;
+    if (isSame && (member.dead !== "" || was.dead !== "")) {
+      const isGone = member.dead === "gone" || was.dead === "gone";
+      dead.set(member.id, { ...was, dead: isGone ? "gone" : "silent" });
+    } else if (member.dead === "") {
+      if (isSame) survivors.set(member.id, living.length);
+      living.push(member);
+    }
   }
-  return changed ? { epoch, members: table.members, rows, writer: "" } : undefined;
+  const taken = new Set(living.map((member) => member.id));
+  const all: Member[] = [];
+  for (const member of members) {
+    const buried = dead.get(member.id);
+    if (taken.has(member.id)) {
+      if (living.includes(member)) all.push(member);
+    } else if (buried?.incarnation === member.incarnation) all.push(buried);
+  }
+  for (const id of taken) dead.delete(id);
+  for (const member of table.members) {
+    if (taken.has(member.id) || dead.has(member.id)) continue;
+    const gone: Member = { ...member, dead: "gone" };
+    dead.set(member.id, gone);
+    all.push(gone);
+  }
+  return { living, survivors, dead, all };
+}
+
+function fateOf(row: Row, { survivors, dead }: Cast): Fate {
+  if (survivors.has(row.owner)) return "stays";
+  if (row.owner === "") return "empty";
+  if (row.backups.some((id) => survivors.has(id))) return "promoted";
+  // An owner that was only silent may live and serve on by the grants of its backups for as long as all of those live
+  // too: only the proof that one of them doesn't ends that.
+  const isSilent = (id: string): boolean => dead.get(id)?.dead === "silent";
+  return isSilent(row.owner) && row.backups.length > 0 && row.backups.every(isSilent) ? "orphan" : "empty";
+}
+
+/** Who serves each row now, and which targets may stay as they are. */
+function seat(table: Table, cast: Cast, fates: readonly Fate[]): Seats {
+  const { living, survivors } = cast;
+  const size = table.rows.length;
+  const owner = new Int32Array(size).fill(nobody);
+  const target = new Int32Array(size).fill(nobody);
+  const stays = (i: number): boolean => i !== nobody && !living[i]!.leaving;
+  const backups = table.rows.map((row, partition) => {
+    if (fates[partition] === "stays") {
+      const present = survivors.get(row.owner)!;
+      const incoming = survivors.get(row.incoming) ?? nobody;
+      owner[partition] = present;
+      target[partition] = stays(incoming) ? incoming : stays(present) ? present : nobody;
+    }
+    return row.backups.flatMap((id) => survivors.get(id) ?? []);
+  });
+  const apart = Uint8Array.from(fates, (fate) => (fate === "orphan" ? 1 : 0));
+  return { members: living, owner, target, backups, apart };
+}
+
+/** A backup follows each dead owner: the one that was to own the row anyway, else of those that stay whoever has least. */
+function promote(table: Table, fates: readonly Fate[], seats: Seats, { survivors }: Cast): void {
+  const { members, owner, target, backups } = seats;
+  const load = new Int32Array(members.length);
+  for (const i of target) if (i !== nobody) load[i]!++;
+  fates.forEach((fate, partition) => {
+    if (fate !== "promoted") return;
+    const copies = backups[partition]!;
+    const incoming = survivors.get(table.rows[partition]!.incoming);
+    const staying = copies.filter((i) => !members[i]!.leaving);
+    const among = staying.length > 0 ? staying : copies;
+    const least = among.reduce((best, i) => (load[i]! < load[best]! ? i : best));
+    const heir = incoming !== undefined && staying.includes(incoming) ? incoming : least;
+    owner[partition] = heir;
+    target[partition] = members[heir]!.leaving ? nobody : heir;
+    backups[partition] = copies.filter((i) => i !== heir);
+    load[heir]!++;
+  });
+}
+
+function placementRows(table: Table, { survivors }: Cast, { owner, target, backups }: Seats) {
+  return table.rows.map((row, partition) => {
+    const wanted = row.wanted.flatMap((id) => survivors.get(id) ?? []);
+    const present = owner[partition]!;
+    // A new owner gets the data of the present one, which may then keep it.
+    const holders = present === nobody ? backups[partition]! : [...backups[partition]!, present];
+    const wantedIsBroken = wanted.length < row.wanted.length;
+    return { owner: target[partition]!, wanted, wantedIsBroken, holders };
+  });
+}
+
+/** The row with an owner that lives, if there may be one; `row` itself if it keeps owner and backups. */
+function ownedRow(
+  row: Row,
+  fate: Fate,
+  partition: number,
+  seats: Seats,
+  { living, survivors, dead }: Cast,
+  epoch: number,
+): Row {
+  const idOf = (i: number): string => (i === nobody ? "" : living[i]!.id);
+  const ownerIsSilent = dead.get(row.owner)?.dead === "silent";
+  switch (fate) {
+    case "orphan":
+      return row;
+    case "stays": {
+      // Dead backups are the owner's to drop. But an id that is another's now names nobody who has a copy.
+      const backups = row.backups.filter((id) => survivors.has(id) || dead.has(id));
+      return backups.length === row.backups.length ? row : { ...row, backups, term: epoch };
+    }
+    case "promoted": {
+      const owner = idOf(seats.owner[partition]!);
+      const backups = seats.backups[partition]!.map(idOf);
+      // Whoever owned the row before the one that died now may still serve too, if the wait for that wasn't over.
+      const wait = ownerIsSilent || row.wait;
+      return { ...row, owner, backups, term: epoch, since: epoch, came: "promotion", wait };
+    }
+    case "empty": {
+      const owner = idOf(seats.target[partition]!);
+      if (owner === row.owner && row.owner === "") return row;
+      // A silent owner may be served by grants unless it never had a backup. That the table shows none isn't enough:
+      // it may not have learned yet that its last one was dropped.
+      const mayServe = ownerIsSilent && (row.backups.length > 0 || row.term !== row.since);
+      const wait = mayServe || row.wait;
+      return { ...row, owner, backups: [], term: epoch, since: epoch, came: "empty", wait };
+    }
+  }
+}
+
+/** The row with what is to become of it; `row` itself if that is in it already. */
+function aimedRow(row: Row, target: string, wanted: readonly string[]): Row {
+  const incoming = target === row.owner ? "" : target;
+  const isSame = wanted.length === row.wanted.length && wanted.every((id, i) => id === row.wanted[i]);
+  return isSame && incoming === row.incoming ? row : { ...row, incoming, wanted };
 }
 
 function sameMembers(a: readonly Member[], b: readonly Member[]): boolean {
@@ -94,139 +217,9 @@ function sameMembers(a: readonly Member[], b: readonly Member[]): boolean {
         x.port === y.port &&
         x.http === y.http &&
         x.zone === y.zone &&
-        x.leaving === y.leaving
+        x.leaving === y.leaving &&
+        x.dead === y.dead
       );
     })
   );
-}
-
-/** Who is still there, who takes over from the dead, and which targets may stay as they are. */
-function seat(table: Table, members: readonly Member[]): Seats {
-  const incarnations = new Map(table.members.map((member) => [member.id, member.incarnation]));
-  const survivor = new Map<string, number>();
-  members.forEach((member, i) => {
-    if (incarnations.get(member.id) === member.incarnation) survivor.set(member.id, i);
-  });
-  const size = table.rows.length;
-  const seats: Seats = {
-    members,
-    survivor,
-    owner: new Int32Array(size).fill(nobody),
-    ownerless: new Uint8Array(size),
-    incoming: new Int32Array(size).fill(nobody),
-    target: new Int32Array(size).fill(nobody),
-  };
-  const stays = (i: number): boolean => i !== nobody && !members[i]!.leaving;
-  table.rows.forEach((row, partition) => {
-    let owner = survivor.get(row.owner) ?? nobody;
-    if (owner === nobody) {
-      seats.ownerless[partition] = 1;
-      // A backup has everything that was acknowledged: the first that survived serves on.
-      const backup = row.backups.find((id) => survivor.has(id));
-      if (backup !== undefined) owner = survivor.get(backup)!;
-    }
-    seats.owner[partition] = owner;
-    // What nobody serves has no data to move: it may go to anyone, so it has no target yet.
-    if (owner === nobody) return;
-    const incoming = survivor.get(row.incoming) ?? nobody;
-    if (stays(incoming)) seats.incoming[partition] = incoming;
-    seats.target[partition] = stays(incoming) ? incoming : stays(owner) ? owner : nobody;
-  });
-  return seats;
-}
-
-/** Gives every row a target so that the members that stay differ by one at most, changing as few as possible. */
-function balance(seats: Seats): void {
-  const { owner, target } = seats;
-  // Positive: rows that the member is to give up; negative: rows that it lacks.
-  const surplus = surplusOf(seats);
-  if (surplus === undefined) return;
-  const size = target.length;
-  const underWay = (partition: number): boolean => target[partition] !== owner[partition];
-
-  // A row whose data hasn't left its owner yet is given up first, best of all back to an owner that lacks rows: that
-  // saves a transfer.
-  for (let partition = 0; partition < size; partition++) {
-    const from = target[partition]!;
-    const back = owner[partition]!;
-    if (from === nobody || !underWay(partition) || surplus[from]! <= 0) continue;
-    if (surplus[back]! >= 0 || seats.members[back]!.leaving) continue;
-    target[partition] = back;
-    surplus[from]!--;
-    surplus[back]!++;
-  }
-  for (const givesUnderWay of [true, false]) {
-    // From the end, so that what a member keeps tends to stay one range of slots.
-    for (let partition = size - 1; partition >= 0; partition--) {
-      const from = target[partition]!;
-      if (from === nobody || surplus[from]! <= 0 || underWay(partition) !== givesUnderWay) continue;
-      target[partition] = nobody;
-      surplus[from]!--;
-    }
-  }
-  // Now as many rows are without a target as members lack.
-  let to = 0;
-  for (let partition = 0; partition < size; partition++) {
-    if (target[partition] !== nobody) continue;
-    while (surplus[to]! >= 0) to++;
-    target[partition] = to;
-    surplus[to]!++;
-  }
-}
-
-/**
- * Per member, the rows it is the target of minus the rows it is to have; undefined if no member stays. With P rows and
- * N members, P mod N members get one row more than the rest. It goes to those that have it already, because every other
- * choice moves one row more.
- */
-function surplusOf(seats: Seats): Int32Array | undefined {
-  const { members, owner, target } = seats;
-  const staying = members.map((_, i) => i).filter((i) => !members[i]!.leaving);
-  if (staying.length === 0) return undefined;
-  const count = new Int32Array(members.length);
-  const owned = new Int32Array(members.length);
-  target.forEach((i, partition) => {
-    if (i === nobody) return;
-    count[i]!++;
-    if (owner[partition] === i) owned[i]!++;
-  });
-  const floor = Math.floor(target.length / staying.length);
-  const rank = (i: number): number => {
-    if (count[i]! <= floor) return 0;
-    // One that can give up a row whose data it hasn't got yet gives it up more cheaply.
-    return owned[i]! > floor ? 2 : 1;
-  };
-  // `sort` is stable: among equals, the order of joining.
-  const byRank = [...staying].sort((a, b) => rank(b) - rank(a));
-  const larger = target.length % staying.length;
-  const surplus = new Int32Array(members.length);
-  byRank.forEach((i, position) => {
-    surplus[i] = count[i]! - floor - (position < larger ? 1 : 0);
-  });
-  return surplus;
-}
-
-/** The row with its owner, backups and target brought up to date; `row` itself if nothing of it changes. */
-function nextRow(row: Row, partition: number, seats: Seats, epoch: number, backupsMax: number): Row {
-  const { members, survivor, owner, target } = seats;
-  const idOf = (i: number): string => (i === nobody ? "" : members[i]!.id);
-  const serves = owner[partition] !== nobody;
-  const ownerId = serves ? idOf(owner[partition]!) : idOf(target[partition]!);
-  // A new incarnation under the old id is another owner: it has none of the data.
-  const ownerChanged = seats.ownerless[partition] === 1 && (row.owner !== "" || ownerId !== "");
-
-  const kept = row.backups.filter((id) => survivor.has(id) && id !== ownerId).slice(0, backupsMax);
-  const backups = kept.length === row.backups.length ? row.backups : kept;
-
-  const targetId = idOf(target[partition]!);
-  const incoming = serves && targetId !== ownerId ? targetId : "";
-  // An unchanged move goes on, unless its data would now come from another owner.
-  const sameMove =
-    !ownerChanged && incoming === row.incoming && seats.incoming[partition] === target[partition];
-  const move = incoming === "" ? 0 : sameMove ? row.move : epoch;
-
-  const termChanged = ownerChanged || backups !== row.backups;
-  if (!termChanged && incoming === row.incoming && move === row.move) return row;
-  const source = ownerChanged ? 0 : row.source;
-  return { owner: ownerId, backups, term: termChanged ? epoch : row.term, incoming, move, source };
 }
