@@ -347,6 +347,17 @@ describe("a member is unreachable", () => {
     expect(contacts.unreachable()).toEqual(["b"]);
   });
 
+  test("only by silence since this node's last stall", async () => {
+    contacts.setMembers(self, [member("b")]);
+    wire.answers.set("b", "held");
+    await runtime.advance(leaseMs / 2);
+    runtime.stall(2 * leaseMs);
+    await runtime.advance(leaseMs / 2 - intervalMs);
+    expect(contacts.unreachable()).toEqual([]);
+    await runtime.advance(noticedMs - leaseMs / 2 + 2 * intervalMs);
+    expect(contacts.unreachable()).toEqual(["b"]);
+  });
+
   test("for as long as this node has been running since", async () => {
     contacts.setMembers(self, [member("b"), member("c")]);
     wire.answers.set("b", "held");

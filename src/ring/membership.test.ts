@@ -432,9 +432,11 @@ describe("a node that gives itself up", () => {
     await isolated;
     await runtime.settle();
     expect(b.membership.isGone(member("a"))).toBe(true);
+    const { writes } = a.bucket;
     await a.membership.isolate();
     await a.membership.renew();
     await runtime.advance(5 * heartbeatMs);
+    expect(a.bucket.writes).toBe(writes);
     expect(a.events).toEqual(["regained", "fenced"]);
     expect((await b.bucket.get("a"))?.value).toBeUndefined();
   });
@@ -452,6 +454,23 @@ describe("a node that gives itself up", () => {
     await runtime.settle();
     expect(a.events).toEqual(["regained", "fenced"]);
     expect(b.membership.isGone(member("a"))).toBe(true);
+  });
+
+  test("is told once, also if it finds itself declared dead meanwhile", async () => {
+    for (let turns = 0; turns < 30; turns++) {
+      const self = member(`a${turns}`);
+      const a = await started(self);
+      a.bucket.deaf = true;
+      const b = await started(member(`b${turns}`));
+      expect(await b.membership.declareDead(self)).toBe(true);
+      const renewed = a.membership.renew();
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      await Promise.all([renewed, a.membership.isolate()]);
+      expect([turns, ...a.events]).toEqual([turns, "regained", "fenced"]);
+      expect(text((await b.bucket.get(self.id))?.value)).toContain('"dead":true');
+      a.membership.stop();
+      b.membership.stop();
+    }
   });
 
   test("comes back as another incarnation once the store has answered", async () => {

@@ -312,7 +312,7 @@ export class Membership {
 
   /** Renews the record; waits for a renewal that is under way first, so that at most one is. */
   async renew(): Promise<void> {
-    if (this.#stopped || !this.#registered) return;
+    if (this.#stopped) return;
     const wanted = this.#self;
     while (this.#renewing !== undefined) await this.#renewing;
     if (this.#stopped || !this.#registered || wanted.incarnation !== this.#self.incarnation) return;
