@@ -1,355 +1,388 @@
 /**
  * What this node owns, and the steps by which a partition comes and goes:
  *
- *   comes:  the table names this node as owner → `onOwn` → the keeper serves it
- *   goes:   the table names another as incoming → the keeper copies → the keeper seals (operations queue) and the
- *           new owner confirms → `onRelease` → one compare-and-set makes it the owner → the keeper hands over
+ *   comes:  the table names this node as owner → who served it before can't any more → `onOwn` → every backup has what
+ *           this node has → the keeper serves it
+ *   stays:  members that are to have a copy are filled and become backups; those that died or are too many are dropped
+ *   goes:   the table names a backup as incoming → the keeper seals → `onRelease` → the table names it as owner
  *
- * Only the owner commits a move, so until it has sent its compare-and-set it may take the partition back. After
- * that, the partition stays sealed until a table says who owns it.
+ * The table is judged anew whenever a newer one is known, and only this node changes what it says of the partitions
+ * owned here. What a change that was sent has come to is known from the next table alone, never from its answer.
  */
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { type Runtime, sleep } from "../runtime.ts";
-import { commitMove } from "./plan.ts";
-import { type Member, memberOf, type Table } from "./table.ts";
+import type { PeerIdentity } from "../peers/messages.ts";
+import { type Runtime, sleep, type Timer } from "../runtime.ts";
+import { Fills } from "./fills.ts";
+import { Handovers } from "./handovers.ts";
+import { Hooks, type PartitionsHook } from "./hooks.ts";
+import type { PartitionKeeper } from "./keeper.ts";
+import { OwnerChanges } from "./owner-changes.ts";
+import { type Change, reconfigure } from "./reconfigure.ts";
+import { newReign, type Reign, View } from "./reign.ts";
+import type { Member, Row, Table } from "./table.ts";
 import type { TableStore } from "./table-store.ts";
 
-/** What holds the data of partitions. The ring alone has none; the cache brings one. */
-export interface PartitionKeeper {
-  /** Copies the partition to `to`; resolves when only a small lag is left. Rejects if `to` can't be reached. */
-  copy(partition: number, to: Member, move: number): Promise<void>;
-  /** Lets operations queue from this turn on; resolves when `to` has confirmed to hold everything. */
-  seal(partition: number): Promise<void>;
-  /** The move is off: forget the copy and, if sealed, carry out what was queued. */
-  abort(partition: number): void;
-  /**
-   * This node owns the partition and its hooks have finished: serve what it has of it, else the copy that came with
-   * `move`, else nothing.
-   */
-  activate(partition: number, move: number): void;
-  /** This node no longer owns it: hand what was queued to `to`, or drop all if it was lost rather than moved. */
-  release(partition: number, to: Member | undefined): void;
-}
-
-export type PartitionsHook = (partitions: number[]) => void | Promise<void>;
+export type { PartitionsHook } from "./hooks.ts";
 
 export interface OwnershipOptions {
   readonly runtime: Runtime;
   readonly log: Log;
   readonly tables: TableStore;
+  /** Undefined: there is no data, and every step succeeds at once. */
   readonly keeper: PartitionKeeper | undefined;
   onOwn(): readonly PartitionsHook[];
   onRelease(): readonly PartitionsHook[];
   /** Partitions this node serves have changed. */
   changed(): void;
+  /** Its process is known not to run any more. */
+  isDead(member: PeerIdentity): boolean;
+  /** It has been out of reach for so long that it is to be no backup, and this node is the one that is to stay. */
+  isUnreachable(member: PeerIdentity): boolean;
+  /** The backup says that it has no copy of the partition. */
+  isBroken(partition: number, member: PeerIdentity): boolean;
+  /** How long the owner of a row with `wait` must still wait before it serves, 0 if no more. Asked again after that. */
+  waitMs(row: Row): number;
 }
 
-/** `none` → `opening` → `active` → `sealed` → `none`. */
-type State = "none" | "opening" | "active" | "sealed";
-
-interface Move {
-  readonly partition: number;
-  readonly id: number;
-  readonly to: Member;
-  /** onRelease has run: the partition may be served again only after another onOwn. */
-  released: boolean;
-}
-
-/** Partitions copied at the same time, and sealed and committed together. */
-const copiesMax = 8;
+/** What is to be waited for is looked at again at least this often, and at most every millisecond. */
+const waitMsMax = 60_000;
 const retryDelayMs = 100;
-const slowHookMs = 10_000;
 
 export class Ownership {
   readonly #options: OwnershipOptions;
-  readonly #states: State[];
-  /** The move by which the partition came, from the table that first named this node as its owner. */
-  readonly #cameBy: Float64Array;
-  /** Counts how often the partition was to open here: an onOwn that ends late doesn't open it for a later one. */
-  readonly #openings: Uint32Array;
-  readonly #moves = new Map<number, Move>();
-  readonly #waiting: Move[] = [];
-  #copying = 0;
-  #copied: Move[] = [];
-  #committing = false;
+  readonly #reigns: (Reign | undefined)[];
+  readonly #hooks: Hooks;
+  readonly #fills: Fills;
+  readonly #handovers: Handovers;
+  readonly #changes: OwnerChanges;
   #self: Member;
-  /** Hooks run one call at a time, in the order in which the partitions came and went. */
-  #hooks: Promise<void> = Promise.resolve();
+  #view: View;
+  /** Those that may not be served yet, because who owned them before may still serve them. */
+  readonly #waiting = new Set<Reign>();
+  #waitTimer: Timer | undefined;
+  #telling = false;
   #stopped = false;
 
   constructor(options: OwnershipOptions, self: Member, partitions: number) {
+    const { keeper, log, runtime, tables } = options;
     this.#options = options;
     this.#self = self;
-    this.#states = new Array<State>(partitions).fill("none");
-    this.#cameBy = new Float64Array(partitions);
-    this.#openings = new Uint32Array(partitions);
+    this.#reigns = new Array<Reign | undefined>(partitions).fill(undefined);
+    this.#view = new View(tables.table, self, options);
+    this.#hooks = new Hooks(runtime, log);
+    this.#changes = new OwnerChanges({
+      runtime,
+      log,
+      tables,
+      next: (base) => this.#nextTable(base),
+      sent: (table, base) => this.#noteSent(table, base),
+      decided: () => this.check(),
+    });
+    this.#fills = new Fills({ runtime, log, keeper, filled: () => this.#changes.wake() });
+    this.#handovers = new Handovers({
+      runtime,
+      log,
+      keeper,
+      hooks: this.#hooks,
+      onRelease: () => options.onRelease(),
+      isStuck: () => this.#changes.isStuck,
+      successorOf: (reign) => {
+        const row = this.#view.rowOf(reign);
+        return row === undefined ? undefined : this.#view.successorOf(row);
+      },
+      publish: () => this.#changes.wake(),
+      serveOn: (reign) => this.#serveOn(reign),
+      reopen: (reign) => {
+        reign.state = "opening";
+        reign.isKeptSealed = true;
+        this.#arrive([reign]);
+      },
+      review: (reign) => {
+        this.#review(reign);
+        this.#startWork();
+      },
+    });
   }
 
   /** Whether this node may serve the partition now, as far as the table goes; the lease is another question. */
   isActive(partition: number): boolean {
-    return this.#states[partition] === "active";
+    return this.#reigns[partition]?.state === "active";
   }
 
   /** Active, or about to be, or sealed: operations belong here, though perhaps not yet or no longer. */
   holds(partition: number): boolean {
-    return this.#states[partition] !== "none";
+    return this.#reigns[partition] !== undefined;
   }
 
   active(): number[] {
-    return this.#states.flatMap((state, partition) => (state === "active" ? [partition] : []));
+    return this.#reigns.flatMap((reign, partition) => (reign?.state === "active" ? [partition] : []));
   }
 
   get movesUnderWay(): number {
-    return this.#moves.size;
+    return this.#current().filter(({ row }) => row.incoming !== "").length;
   }
 
-  /** Brings this node's part in line with `table`; to be called with every newer one. */
+  /**
+   * The members one of whom would have to own an active partition before anybody else could: while all of their grants
+   * hold, this node is its only owner, though no lease tells it so. None: grants prove nothing. It is what the table
+   * names, with what a change that was sent and has no answer yet may have made of it.
+   */
+  grantors(partition: number): readonly Member[] {
+    const reign = this.#reigns[partition];
+    if (reign?.state !== "active") return [];
+    if (reign.backups.every(({ id }) => reign.dropsSent.has(id))) return [];
+    const added = [...reign.fills.values()].filter((fill) => fill.sentOn !== undefined);
+    return added.length === 0 ? reign.backups : [...reign.backups, ...added.map((fill) => fill.to)];
+  }
+
+  /** Brings this node's part in line with `table`; to be called with every newer one, in the turn it becomes known. */
   reconcile(table: Table): void {
     if (this.#stopped) return;
-    const member = memberOf(table, this.#self.id)?.incarnation === this.#self.incarnation;
-    const opening: number[] = [];
-    let changed = false;
+    this.#view = new View(table, this.#self, this.#options);
+    const { isMember } = this.#view;
+    const begun: Reign[] = [];
     table.rows.forEach((row, partition) => {
-      if (member && row.owner === this.#self.id) {
-        // It went and came back in tables that weren't seen here: what is here is of the time before.
-        if (this.#states[partition] !== "none" && row.source !== this.#cameBy[partition]) {
-          this.#lose(partition, undefined);
-        }
-        const state = this.#states[partition]!;
-        if (state === "none") {
-          this.#states[partition] = "opening";
-          this.#cameBy[partition] = row.source;
-          opening.push(partition);
-        }
-        const to = row.incoming === "" ? undefined : memberOf(table, row.incoming);
-        const move = this.#moves.get(partition);
-        if (move !== undefined && (to === undefined || move.id !== row.move)) this.#cancel(move);
-        if (to !== undefined && !this.#moves.has(partition))
-          this.#enqueue({ partition, id: row.move, to, released: false });
-      } else if (this.#states[partition] !== "none") {
-        this.#lose(partition, memberOf(table, row.owner));
-        changed = true;
-      }
+      const isOwner = isMember && row.owner === this.#self.id;
+      const reign = this.#reigns[partition];
+      // With another `since` it went and came back in tables that weren't seen here.
+      const goesOn = isOwner && reign?.since === row.since;
+      if (reign !== undefined && !goesOn) this.#lose(reign, isMember, table);
+      if (goesOn) this.#review(reign!);
+      else if (isOwner) begun.push(this.#begin(partition, row));
     });
-    if (opening.length > 0) this.#open(opening);
-    if (changed) this.#options.changed();
-    this.#startCopies();
+    for (const reign of begun) this.#waiting.add(reign);
+    this.#endWaits();
+    this.#startWork();
+  }
+
+  /** Looks again at everything owned: to be called when a member is found dead, or out of reach, or back. */
+  check(): void {
+    if (this.#stopped) return;
+    for (const { reign } of this.#current()) this.#review(reign);
+    this.#endWaits();
+    this.#startWork();
   }
 
   /** Everything is lost at once: this incarnation has been declared dead. It goes on as `self`. */
   loseAll(self: Member): void {
     this.#self = self;
-    for (let partition = 0; partition < this.#states.length; partition++) {
-      if (this.#states[partition] !== "none") this.#lose(partition, undefined);
-    }
-    this.#options.changed();
+    for (const reign of this.#reigns) if (reign !== undefined) this.#lose(reign, false, undefined);
+    this.#view = new View(this.#options.tables.table, self, this.#options);
+    this.#tellChanged();
   }
 
   /** Runs onRelease for what this node still owns and stops; the hooks that were under way finish first. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    const owned = this.#states.flatMap((state, partition) =>
-      state === "none" || this.#moves.get(partition)?.released === true ? [] : [partition],
-    );
-    for (const move of [...this.#moves.values()]) this.#forget(move);
-    this.#states.fill("none");
-    if (owned.length > 0) this.#run("onRelease", this.#options.onRelease(), owned);
-    await this.#hooks;
+    this.#waitTimer?.cancel();
+    this.#changes.stop();
+    this.#fills.stop();
+    this.#handovers.stop();
+    const owned: number[] = [];
+    for (const reign of this.#reigns) {
+      if (reign === undefined) continue;
+      if (reign.hooks === "owned") owned.push(reign.partition);
+      reign.state = "over";
+      this.#handovers.endReign(reign);
+    }
+    this.#reigns.fill(undefined);
+    if (owned.length > 0) void this.#hooks.run("onRelease", this.#options.onRelease(), owned);
+    await this.#hooks.idle;
   }
 
-  #open(partitions: number[]): void {
-    const openings = partitions.map((partition) => ++this.#openings[partition]!);
-    const finish = (): void => {
-      const opened = partitions.filter(
-        (partition, i) => this.#states[partition] === "opening" && this.#openings[partition] === openings[i],
-      );
-      for (const partition of opened) {
-        this.#states[partition] = "active";
-        this.#options.keeper?.activate(partition, this.#cameBy[partition]!);
-      }
-      if (opened.length > 0) this.#options.changed();
-      this.#startCopies();
-    };
+  #current(): { reign: Reign; row: Row }[] {
+    return this.#reigns.flatMap((reign) => {
+      const row = reign === undefined ? undefined : this.#view.rowOf(reign);
+      return reign === undefined || row === undefined ? [] : [{ reign, row }];
+    });
+  }
+
+  #begin(partition: number, row: Row): Reign {
+    const reign = newReign(partition, row.since);
+    this.#reigns[partition] = reign;
+    this.#options.keeper?.own(partition, row);
+    this.#review(reign);
+    return reign;
+  }
+
+  /** Brings what is done about the partition in line with its row in the newest table. */
+  #review(reign: Reign): void {
+    const row = this.#view.rowOf(reign);
+    if (row === undefined) return;
+    if (reign.dropsSentOn < this.#view.table.epoch) reign.dropsSent.clear();
+    if (row.term !== reign.term) {
+      reign.backups = this.#view.backupsOf(reign, row);
+      reign.term = row.term;
+      reign.timesTold++;
+      this.#options.keeper?.setBackups(reign.partition, row.term, reign.backups);
+    }
+    this.#handovers.review(reign, row, this.#view);
+    this.#fills.review(reign, row, this.#view);
+  }
+
+  /** Starts what the reviews have found to be done. */
+  #startWork(): void {
+    this.#changes.wake();
+    this.#fills.start();
+    this.#handovers.start();
+  }
+
+  #endWaits(): void {
+    this.#waitTimer?.cancel();
+    const arrived: Reign[] = [];
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const reign of this.#waiting) {
+      const row = this.#view.rowOf(reign);
+      if (row === undefined) continue;
+      const waitMs = row.wait ? this.#options.waitMs(row) : 0;
+      if (waitMs > 0) nextMs = Math.min(nextMs, waitMs);
+      else arrived.push(reign);
+    }
+    for (const reign of arrived) this.#waiting.delete(reign);
+    if (this.#waiting.size > 0) {
+      const delayMs = Math.min(Math.max(nextMs, 1), waitMsMax);
+      this.#waitTimer = this.#options.runtime.after(delayMs, () => this.#endWaits());
+    }
+    if (arrived.length > 0) this.#arrive(arrived);
+  }
+
+  /** Nobody else serves the partitions any more: they are served when onOwn has finished. */
+  #arrive(reigns: readonly Reign[]): void {
+    for (const reign of reigns) reign.hooks = "owned";
     const hooks = this.#options.onOwn();
-    // Without hooks a partition is served in the very turn in which the table says so.
+    const finish = (): void => {
+      for (const reign of reigns) if (reign.state === "opening") this.#open(reign);
+    };
+    // Without hooks and a keeper a partition is served in the very turn in which the table says so.
     if (hooks.length === 0) finish();
-    else void this.#run("onOwn", hooks, partitions).then(finish);
+    else {
+      const partitions = reigns.map(({ partition }) => partition);
+      void this.#hooks.run("onOwn", hooks, partitions).then(finish);
+    }
   }
 
-  /** Owned no more. `to` is the new owner if this node handed the partition over, else its data is void. */
-  #lose(partition: number, to: Member | undefined): void {
-    const state = this.#states[partition]!;
-    const move = this.#moves.get(partition);
-    const handedOver =
-      state === "sealed" && move?.released === true && to !== undefined && move.to.id === to.id;
-    this.#states[partition] = "none";
-    if (move !== undefined) this.#forget(move);
-    this.#options.keeper?.release(partition, handedOver ? to : undefined);
-    if (handedOver) return;
-    this.#options.log.debug(
-      { event: "partition-taken", partition, state },
-      `partition ${partition} was taken from this node`,
-    );
-    if (move?.released === true) return;
-    this.#run("onRelease", this.#options.onRelease(), [partition]);
-  }
-
-  #enqueue(move: Move): void {
-    this.#moves.set(move.partition, move);
-    this.#waiting.push(move);
-  }
-
-  #forget(move: Move): void {
-    this.#moves.delete(move.partition);
-    const at = this.#waiting.indexOf(move);
-    if (at >= 0) this.#waiting.splice(at, 1);
-    this.#copied = this.#copied.filter((copied) => copied !== move);
-  }
-
-  /** The move is off and the partition stays here. */
-  #cancel(move: Move): void {
-    this.#forget(move);
-    const { partition } = move;
-    if (move.released) {
-      this.#states[partition] = "opening";
-      this.#options.keeper?.abort(partition);
-      this.#open([partition]);
+  #open(reign: Reign): void {
+    const { keeper } = this.#options;
+    if (keeper !== undefined && !reign.isKeptSealed) {
+      void this.#openWhenReady(reign, keeper);
       return;
     }
-    if (this.#states[partition] === "sealed") this.#states[partition] = "active";
-    this.#options.keeper?.abort(partition);
-    this.#options.changed();
+    if (reign.isKeptSealed) this.#serveOn(reign);
+    else this.#activate(reign);
+    this.#review(reign);
+    this.#startWork();
   }
 
-  #startCopies(): void {
-    for (let i = 0; i < this.#waiting.length && this.#copying < copiesMax && !this.#stopped; ) {
-      const move = this.#waiting[i]!;
-      if (this.#states[move.partition] !== "active") {
-        i++; // Still opening: its turn comes when it is active.
-        continue;
-      }
-      this.#waiting.splice(i, 1);
-      this.#copying++;
-      void this.#copy(move).finally(() => {
-        this.#copying--;
-        this.#startCopies();
-      });
-    }
-  }
-
-  async #copy(move: Move): Promise<void> {
-    try {
-      await this.#options.keeper?.copy(move.partition, move.to, move.id);
-      if (this.#isCurrent(move)) {
-        this.#copied.push(move);
-        // Those that are ready in the same turn go together, in one compare-and-set.
-        this.#options.runtime.soon(() => void this.#commitCopied());
-      }
-    } catch (error) {
-      await this.#retry(move, error);
-    }
-  }
-
-  #isCurrent(move: Move): boolean {
-    return !this.#stopped && this.#moves.get(move.partition) === move;
-  }
-
-  async #retry(move: Move, error: unknown): Promise<void> {
-    if (!this.#isCurrent(move)) return;
-    const { log, runtime } = this.#options;
-    log.warn(
-      { event: "handoff-retry", partition: move.partition, to: move.to.id, error: messageOf(error) },
-      `copying partition ${move.partition} to ${move.to.id} failed, trying again`,
-    );
-    await sleep(runtime, retryDelayMs * (1 + runtime.random()));
-    if (!this.#isCurrent(move)) return;
-    this.#waiting.push(move);
-    this.#startCopies();
-  }
-
-  async #commitCopied(): Promise<void> {
-    if (this.#committing) return;
-    this.#committing = true;
-    try {
-      while (this.#copied.length > 0 && !this.#stopped) {
-        // To one node at a time: the partitions for one that answers don't stay sealed for one that doesn't.
-        const to = this.#copied[0]!.to.id;
-        const batch = this.#copied.filter((move) => move.to.id === to).slice(0, copiesMax);
-        this.#copied = this.#copied.filter((move) => !batch.includes(move));
-        const sealed = (await Promise.all(batch.map((move) => this.#seal(move)))).filter(
-          (move) => move !== undefined,
+  /** What the backups lack could be taken back by a failover: nothing is read before they have it. */
+  async #openWhenReady(reign: Reign, keeper: PartitionKeeper): Promise<void> {
+    for (;;) {
+      const told = reign.timesTold;
+      try {
+        await keeper.ready(reign.partition);
+        if (reign.state !== "opening") return;
+        // It is the present backups that count, not those of when it was asked.
+        if (reign.timesTold === told) break;
+      } catch (error) {
+        if (reign.state !== "opening") return;
+        this.#options.log.warn(
+          { event: "open-retry", partition: reign.partition, error: messageOf(error) },
+          `the backups of partition ${reign.partition} can't be brought up to date, trying again`,
         );
-        if (sealed.length > 0) await this.#commit(sealed);
+        await sleep(this.#options.runtime, retryDelayMs * (1 + this.#options.runtime.random()));
+        if (reign.state !== "opening") return;
       }
-    } catch (error) {
-      if (!this.#stopped)
-        this.#options.log.error(
-          { event: "commit-failed", error: messageOf(error) },
-          "a handoff's commit failed",
-        );
-    } finally {
-      this.#committing = false;
+    }
+    this.#activate(reign);
+    this.#review(reign);
+    this.#startWork();
+  }
+
+  #activate(reign: Reign): void {
+    reign.state = "active";
+    this.#options.keeper?.activate(reign.partition);
+    this.#tellChanged();
+  }
+
+  #serveOn(reign: Reign): void {
+    reign.state = "active";
+    reign.isKeptSealed = false;
+    this.#options.keeper?.unseal(reign.partition);
+    this.#tellChanged();
+  }
+
+  /**
+   * Owned no more, in a table that has this node as a living member (`isMember`) or by its death. Nobody but a living
+   * owner itself gives its partition away, so if it was sent the handover has taken place, whoever owns it by now: the
+   * table may count on the copy here. Otherwise what is here is void.
+   */
+  #lose(reign: Reign, isMember: boolean, table: Table | undefined): void {
+    const { partition, state } = reign;
+    const handed = isMember && reign.handover?.sentOn !== undefined;
+    reign.state = "over";
+    this.#reigns[partition] = undefined;
+    this.#waiting.delete(reign);
+    this.#handovers.endReign(reign);
+    this.#fills.endReign(reign, table);
+    this.#options.keeper?.release(partition, handed);
+    this.#tellChanged();
+    if (!handed) {
+      this.#options.log.debug(
+        { event: "partition-taken", partition, state },
+        `partition ${partition} was taken from this node`,
+      );
+      if (reign.hooks === "owned") void this.#hooks.run("onRelease", this.#options.onRelease(), [partition]);
     }
   }
 
-  async #seal(move: Move): Promise<Move | undefined> {
-    this.#states[move.partition] = "sealed";
-    try {
-      await this.#options.keeper?.seal(move.partition);
-      return this.#isCurrent(move) ? move : undefined;
-    } catch (error) {
-      // Nothing was committed and only this node could: it may take the partition back.
-      if (this.#isCurrent(move) && this.#states[move.partition] === "sealed") {
-        this.#states[move.partition] = "active";
-        this.#options.keeper?.abort(move.partition);
-        void this.#retry(move, error);
-      }
-      return undefined;
-    }
-  }
-
-  async #commit(sealed: readonly Move[]): Promise<void> {
-    const hooks = this.#options.onRelease();
-    // While one of them was being sealed, another may have been called off: that partition stays and is served.
-    const batch = sealed.filter((move) => this.#isCurrent(move));
-    if (batch.length === 0) return;
-    for (const move of batch) move.released = true;
-    if (hooks.length > 0)
-      await this.#run(
-        "onRelease",
-        hooks,
-        batch.map((move) => move.partition),
-      );
-    const current = batch.filter((move) => this.#isCurrent(move));
-    if (current.length === 0) return;
-    const wanted = current.map((move) => ({ partition: move.partition, move: move.id }));
-    // Reconciling with the table that this makes known ends the moves; so does any other table that wins.
-    await this.#options.tables.publish((table) => commitMove(table, wanted));
-  }
-
-  #run(name: "onOwn" | "onRelease", hooks: readonly PartitionsHook[], partitions: number[]): Promise<void> {
-    if (hooks.length === 0) return this.#hooks;
-    this.#hooks = this.#hooks.then(async () => {
-      const { log, runtime } = this.#options;
-      const slow = runtime.after(slowHookMs, () =>
-        log.warn(
-          { event: "hook-slow", hook: name, partitions },
-          `${name} has been running for ${slowHookMs} ms; its partitions wait`,
-        ),
-      );
-      for (const hook of hooks) {
-        try {
-          await hook(partitions);
-        } catch (error) {
-          log.error(
-            { event: "hook-failed", hook: name, partitions, error: messageOf(error) },
-            `${name} threw; the partitions move on`,
-          );
-        }
-      }
-      slow.cancel();
+  /** Once in a turn, however many have changed in it. */
+  #tellChanged(): void {
+    if (this.#telling) return;
+    this.#telling = true;
+    queueMicrotask(() => {
+      this.#telling = false;
+      if (!this.#stopped) this.#options.changed();
     });
-    return this.#hooks;
   }
+
+  #changesOf(table: Table): Change[] {
+    // A table that this node hasn't looked at yet isn't changed: it may say that the reign is over.
+    if (table !== this.#view.table || !this.#view.isMember) return [];
+    return this.#current().flatMap(({ reign, row }) => {
+      const { partition, since, handover } = reign;
+      const changes: Change[] = [];
+      for (const member of this.#view.dropsOf(reign, row))
+        changes.push({ partition, since, kind: "drop", member });
+      for (const { state, to } of reign.fills.values())
+        if (state === "filled") changes.push({ partition, since, kind: "add", member: to });
+      // Last, and whatever is known of the new owner by now: once sent, it stays part of the change until it is decided.
+      if (handover?.phase === "handing")
+        changes.push({ partition, since, kind: "hand", member: handover.to });
+      return changes;
+    });
+  }
+
+  #nextTable(base: Table): Table | undefined {
+    const changes = this.#changesOf(base);
+    return changes.length === 0 ? undefined : reconfigure(base, this.#self, changes);
+  }
+
+  #noteSent(table: Table, base: Table): void {
+    for (const { reign, row: was } of this.#current()) {
+      const row = table.rows[reign.partition]!;
+      if (row === was) continue;
+      for (const id of was.backups) if (!namesCopy(row, id)) reign.dropsSent.add(id);
+      reign.dropsSentOn = base.epoch;
+      for (const fill of reign.fills.values())
+        if (fill.state === "filled" && row.backups.includes(fill.to.id)) fill.sentOn = base.epoch;
+      if (row.owner !== was.owner && reign.handover !== undefined) {
+        reign.handover.sentOn = base.epoch;
+        this.#handovers.sent(reign);
+      }
+    }
+  }
+}
+
+function namesCopy(row: Row, id: string): boolean {
+  return row.owner === id || row.backups.includes(id);
 }
