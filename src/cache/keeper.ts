@@ -1,155 +1,261 @@
-/** The cache's part in the comings and goings of partitions: it moves their data. The ring says when. */
+/** The cache's part in the comings and goings of partitions: it holds, replicates and moves their data. The ring says when. */
+import { RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { PeerIdentity } from "../peers/messages.ts";
+import { planted } from "../planted.ts";
 import { PeerKind } from "../ring/calls.ts";
-import type { PartitionKeeper } from "../ring/ownership.ts";
+import type { PartitionKeeper } from "../ring/keeper.ts";
 import type { Ring } from "../ring/ring.ts";
-import { type Member, memberOf } from "../ring/table.ts";
+import { type Member, memberOf, namedIn, type Row } from "../ring/table.ts";
 import { type Runtime, sleep } from "../runtime.ts";
 import { PartitionStore } from "../storage/partition-store.ts";
-import { HandoffReceiver } from "./handoff-receiver.ts";
-import { HandoffSender } from "./handoff-sender.ts";
-import { encodeMessage, Step, yes } from "./handoff-wire.ts";
-import type { Partition, Partitions } from "./partitions.ts";
+import { BackupLink } from "./backup-link.ts";
+import { BackupStream } from "./backup-stream.ts";
+import { noBytes } from "./command.ts";
+import { Copies, type Copy, copyOf } from "./copies.ts";
+import { OwnedPartition } from "./owned-partition.ts";
+import type { Partitions } from "./partitions.ts";
 import { Receipts } from "./receipts.ts";
+import { fill, resume } from "./transfer.ts";
+import { encodeMessage, no, Step } from "./transfer-wire.ts";
 
-const activeTimeoutMs = 1_000;
-const activePollMs = 50;
+/** How often a node asks whether a copy that no table names is still needed. */
+const neededEveryMs = 1_000;
+
+export interface KeeperOptions {
+  readonly ring: Ring;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  readonly partitions: Partitions;
+  /** Lets what waits for the partition try again. */
+  wake(partition: number): void;
+}
 
 export class CacheKeeper implements PartitionKeeper {
-  readonly #ring: Ring;
-  readonly #runtime: Runtime;
-  readonly #partitions: Partitions;
-  readonly #receiver: HandoffReceiver;
-  readonly #senders = new Map<number, HandoffSender>();
-  /** Copies of partitions that were handed over, until their new owners serve them. */
-  readonly #retained = new Map<number, Partition>();
-  readonly #moves = new Map<number, number>();
+  readonly #options: KeeperOptions;
+  readonly #copies: Copies;
+  /** By incarnation. */
+  readonly #links = new Map<string, BackupLink>();
+  readonly #asking = new Set<Copy>();
   #sessions = 0;
-  /** Lets what waits for the partition try again. */
-  readonly #wake: (partition: number) => void;
+  #closed = false;
 
-  constructor(
-    ring: Ring,
-    runtime: Runtime,
-    log: Log,
-    partitions: Partitions,
-    wake: (partition: number) => void,
-  ) {
-    this.#ring = ring;
-    this.#runtime = runtime;
-    this.#partitions = partitions;
-    this.#wake = wake;
-    this.#receiver = new HandoffReceiver({
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    const { ring, log, partitions } = options;
+    this.#copies = new Copies({
       log,
-      isActive: (partition) => ring.serves(partition),
       refuses: (partition) => ring.state === "left" || ring.holds(partition),
+      since: (partition) => ring.table.rows[partition]?.since ?? 0,
+      needs: (partition, since, session) => {
+        const owned = partitions.find(partition);
+        return owned?.since === since && owned.streams.some((stream) => stream.session === session);
+      },
     });
-    ring.peers.handle(PeerKind.handoff, (request) => this.#receiver.serve(request));
+    ring.peers.handle(PeerKind.handoff, (request) => this.#copies.serveTransfer(request));
+    ring.peers.handle(PeerKind.replica, (request) => this.#copies.serveWrites(request));
   }
 
-  /** Drops copies of moves that the newest table has called off. */
+  /** Partitions of which this node holds a copy that could be promoted, and their entries. */
+  backups(): { partitions: number; entries: number } {
+    let partitions = 0;
+    let entries = 0;
+    for (const [, copy] of this.#copies.entries()) {
+      if (!copy.whole) continue;
+      partitions++;
+      entries += copy.store.size;
+    }
+    return { partitions, entries };
+  }
+
+  /** The most bytes that wait for one backup to confirm them. */
+  get unconfirmedBytes(): number {
+    let most = 0;
+    for (const { unconfirmedBytes } of this.#links.values()) most = Math.max(most, unconfirmedBytes);
+    return most;
+  }
+
+  /** Drops the copies that the newest table has no use for. */
   tableChanged(): void {
-    const { table, nodeId } = this.#ring;
-    this.#receiver.retain((partition, move) => {
-      const row = table.rows[partition];
-      // A copy may be ahead of the table here; one for an older move than the row's is void.
-      return row !== undefined && (row.owner === nodeId || row.incoming === nodeId || table.epoch < move);
-    });
+    const { table, nodeId, incarnation } = this.#options.ring;
+    if (memberOf(table, nodeId)?.incarnation === incarnation) {
+      for (const [partition, copy] of this.#copies.entries()) {
+        const row = table.rows[partition]!;
+        if (row.owner === nodeId || row.since < copy.since) continue;
+        if (row.backups.includes(nodeId)) copy.named = true;
+        // Another owner, who doesn't count this copy in; or its own owner, who has dropped it.
+        else if (row.since > copy.since || copy.named) this.#copies.delete(partition);
+        // Its owner may not have seen the table that calls the copy off, and make a backup of it all the same.
+        else if (!namedIn(row, nodeId)) void this.#askWhetherNeeded(partition, copy);
+      }
+    }
+    for (const [incarnation, link] of this.#links) {
+      if (table.members.some((member) => member.incarnation === incarnation)) continue;
+      link.close();
+      this.#links.delete(incarnation);
+    }
   }
 
-  async copy(partition: number, to: Member, move: number): Promise<void> {
-    const sender = new HandoffSender({
-      peers: this.#ring.peers,
-      runtime: this.#runtime,
-      data: this.#partitions.get(partition),
-      partition,
-      to,
-      move,
-      session: ++this.#sessions,
-    });
-    this.#senders.get(partition)?.abort();
-    this.#senders.set(partition, sender);
-    this.#moves.set(partition, move);
-    this.#partitions.tap(partition, sender);
+  own(partition: number, row: Row): void {
+    const { log, partitions, ring } = this.#options;
+    const copy = this.#copies.take(partition);
+    const wanted = row.came !== "empty";
+    if (wanted && copy === undefined) {
+      log.error(
+        { event: "copy-missing", partition, came: row.came },
+        `partition ${partition} came by ${row.came}, but its copy isn't here: it starts empty`,
+      );
+      partitions.lost([partition]);
+    }
+    const data =
+      wanted && copy !== undefined ? copy : { store: new PartitionStore(), receipts: new Receipts(), lsn: 0 };
+    const tail = wanted ? (copy?.tail ?? []) : [];
+    const owned = new OwnedPartition(ring.nodeId, partition, row.since, data, tail);
+    owned.onBroken = () => ring.backupsChanged();
+    partitions.open(owned);
+  }
+
+  setBackups(partition: number, term: number, backups: readonly Member[]): void {
+    const owned = this.#options.partitions.find(partition);
+    if (owned === undefined) return;
+    owned.term = term;
+    for (const stream of [...owned.streams]) {
+      if (stream.named && !backups.some((member) => stream.leadsTo(member))) this.#drop(owned, stream);
+    }
+    for (const member of backups) {
+      let stream = owned.streams.find((one) => one.leadsTo(member));
+      if (stream === undefined) {
+        stream = this.#stream(owned, member);
+        stream.required = true;
+        void resume({ peers: this.#options.ring.peers, runtime: this.#options.runtime, owned, stream });
+      }
+      stream.required = true;
+      stream.named = true;
+    }
+    owned.progressed();
+  }
+
+  async ready(partition: number): Promise<void> {
+    const owned = this.#options.partitions.find(partition);
+    if (owned === undefined || !(await owned.until(() => owned.isSettled))) throw callOff(partition);
+  }
+
+  activate(partition: number): void {
+    const owned = this.#options.partitions.get(partition);
+    owned.serving = true;
+    owned.tail = [];
+    this.#options.wake(partition);
+  }
+
+  async fill(partition: number, to: Member): Promise<void> {
+    const { partitions, ring, runtime } = this.#options;
+    const owned = partitions.find(partition);
+    if (owned === undefined) throw callOff(partition);
+    const known = owned.streams.find((stream) => stream.leadsTo(to));
+    if (known !== undefined) this.#drop(owned, known);
+    const stream = this.#stream(owned, to);
     try {
-      await sender.copy();
+      await fill({ peers: ring.peers, runtime, owned, stream });
     } catch (error) {
-      this.#untap(partition, sender);
+      this.#drop(owned, stream);
       throw error;
     }
   }
 
+  forget(partition: number, to: Member): void {
+    const owned = this.#options.partitions.find(partition);
+    const stream = owned?.streams.find((one) => one.leadsTo(to));
+    if (stream !== undefined && !stream.named) this.#drop(owned!, stream);
+  }
+
   async seal(partition: number): Promise<void> {
-    const sender = this.#senders.get(partition);
-    if (sender === undefined) throw new Error(`partition ${partition} has not been copied`);
-    // From here on only the sweep of expired entries could change the store, and the receiver has one of its own.
-    this.#partitions.tap(partition, undefined);
-    await sender.finish();
+    const owned = this.#options.partitions.find(partition);
+    if (owned === undefined) throw callOff(partition);
+    owned.serving = false;
+    if (!(await owned.until(() => owned.isSettled))) throw callOff(partition);
   }
 
-  abort(partition: number): void {
-    const sender = this.#senders.get(partition);
-    if (sender !== undefined) this.#untap(partition, sender);
-    this.#wake(partition);
+  unseal(partition: number): void {
+    const owned = this.#options.partitions.find(partition);
+    if (owned !== undefined) owned.serving = true;
+    this.#options.wake(partition);
   }
 
-  activate(partition: number, move: number): void {
-    const copy = this.#receiver.take(partition, move);
-    this.#retained.delete(partition);
-    // A partition that was to go and stayed still has its store.
-    if (!this.#partitions.has(partition))
-      this.#partitions.open(partition, copy ?? { store: new PartitionStore(), receipts: new Receipts() });
-    this.#wake(partition);
+  release(partition: number, handed: boolean): void {
+    const { partitions, ring } = this.#options;
+    const error = new RingcacheError(
+      "LINK_LOST",
+      `this node lost partition ${partition} before its backups had confirmed the operation`,
+      { outcome: "unknown" },
+    );
+    const owned = partitions.remove(partition, error);
+    const named = ring.table.rows[partition]!.backups.includes(ring.nodeId);
+    if (owned !== undefined && handed && named && !planted.deleteBeforeActive) {
+      this.#copies.set(partition, copyOf(owned.data, owned.since));
+    } else this.#copies.delete(partition);
+    this.#options.wake(partition);
   }
 
-  release(partition: number, to: Member | undefined): void {
-    const move = this.#moves.get(partition) ?? 0;
-    const sender = this.#senders.get(partition);
-    if (sender !== undefined) this.#untap(partition, sender);
-    const data = this.#partitions.remove(partition);
-    if (to !== undefined && data !== undefined) {
-      this.#retained.set(partition, data);
-      void this.#retainUntilActive(partition, data, to, move);
-    }
-    this.#wake(partition);
+  /** That backup says that it has no copy. */
+  isBroken(partition: number, backup: PeerIdentity): boolean {
+    const owned = this.#options.partitions.find(partition);
+    return owned?.broken.some((stream) => stream.leadsTo(backup)) ?? false;
+  }
+
+  /** This incarnation is dead: every copy is of another time. */
+  forgetCopies(): void {
+    this.#copies.clear();
   }
 
   close(): void {
-    for (const [partition, sender] of [...this.#senders]) this.#untap(partition, sender);
-    this.#receiver.clear();
-    this.#retained.clear();
+    this.#closed = true;
+    this.#copies.clear();
+    for (const link of this.#links.values()) link.close();
+    this.#links.clear();
   }
 
-  #untap(partition: number, sender: HandoffSender): void {
-    if (this.#senders.get(partition) === sender) {
-      this.#senders.delete(partition);
-      this.#moves.delete(partition);
-      this.#partitions.tap(partition, undefined);
+  #stream(owned: OwnedPartition, to: Member): BackupStream {
+    let link = this.#links.get(to.incarnation);
+    if (link === undefined) {
+      link = new BackupLink({ peers: this.#options.ring.peers, runtime: this.#options.runtime, to });
+      this.#links.set(to.incarnation, link);
     }
-    sender.abort();
+    const stream = new BackupStream(owned, ++this.#sessions, to, link);
+    owned.streams.push(stream);
+    return stream;
   }
 
-  /** The copy here goes only after the new owner serves its own, or is no longer the one to serve. */
-  async #retainUntilActive(partition: number, data: Partition, to: Member, move: number): Promise<void> {
-    const question = encodeMessage({
-      step: Step.active,
-      partition,
-      move,
-      session: 0,
-      sequence: 0,
-      body: Buffer.alloc(0),
-    });
-    while (this.#retained.get(partition) === data) {
-      const { table } = this.#ring;
-      const stillTheirs =
-        table.rows[partition]!.owner === to.id && memberOf(table, to.id)?.incarnation === to.incarnation;
-      if (!stillTheirs) break;
-      const answer = await this.#ring.peers
-        .requestPromise(to, PeerKind.handoff, question, activeTimeoutMs)
-        .catch(() => undefined);
-      if (answer?.equals(yes) === true) break;
-      await sleep(this.#runtime, activePollMs);
-    }
-    if (this.#retained.get(partition) === data) this.#retained.delete(partition);
+  #drop(owned: OwnedPartition, stream: BackupStream): void {
+    owned.streams = owned.streams.filter((other) => other !== stream);
+    stream.close();
   }
+
+  async #askWhetherNeeded(partition: number, copy: Copy): Promise<void> {
+    const { ring, runtime } = this.#options;
+    if (this.#asking.has(copy)) return;
+    this.#asking.add(copy);
+    const { since, session } = copy;
+    const question = encodeMessage({ step: Step.needed, partition, since, session, body: noBytes });
+    while (!this.#closed && this.#copies.get(partition) === copy && !copy.named && copy.since === since) {
+      const row = ring.table.rows[partition]!;
+      if (row.since > since || namedIn(row, ring.nodeId)) break;
+      const owner = memberOf(ring.table, row.owner);
+      const answer =
+        owner?.incarnation === copy.from
+          ? await ring.peers
+              .requestPromise(owner, PeerKind.handoff, question, neededEveryMs)
+              .catch(() => undefined)
+          : undefined;
+      if (answer?.equals(no) === true) {
+        if (this.#copies.get(partition) === copy && !copy.named) this.#copies.delete(partition);
+        break;
+      }
+      await sleep(runtime, neededEveryMs);
+    }
+    this.#asking.delete(copy);
+  }
+}
+
+function callOff(partition: number): RingcacheError {
+  return new RingcacheError("CLOSED", `partition ${partition} is owned here no more`);
 }

@@ -3,10 +3,14 @@ import type { NodeConfig } from "../config.ts";
 import { RingcacheError } from "../errors.ts";
 import { Ring } from "../ring/ring.ts";
 import type { RingOptions } from "../ring/ring-options.ts";
+import { unconfirmedBytesMax } from "./backup-link.ts";
 import type { Command, Done, Door, OwnerReport, StatsReport, StatusReport } from "./command.ts";
 import { CacheKeeper } from "./keeper.ts";
+import { waitingMax } from "./owned-partition.ts";
 import { Partitions } from "./partitions.ts";
+import { statsReport, statusReport } from "./reports.ts";
 import { Router } from "./router.ts";
+import { waitersMax } from "./waiting-room.ts";
 
 /** What a ring is joined with; the cache brings the keeper of the data itself. */
 export type CacheNodeOptions = Omit<RingOptions, "keeper" | "closed">;
@@ -20,17 +24,17 @@ export class CacheNode implements Door {
   /** Joins the ring; resolves when this node is a member. Throws what {@link Ring.join} throws. */
   static async start(options: CacheNodeOptions): Promise<CacheNode> {
     const { config, runtime, log } = options;
-    const partitions = new Partitions(runtime, config.node, config.partitions);
+    const partitions = new Partitions(runtime, config.partitions);
     const parts: { current: Parts | undefined } = { current: undefined };
     try {
       const ring = await Ring.join({
         ...options,
         keeper: (joining) => {
           const router = new Router(joining, runtime, partitions);
-          const keeper = new CacheKeeper(joining, runtime, log, partitions, (partition) =>
-            router.room.wake(partition),
-          );
+          const wake = (partition: number): void => router.room.wake(partition);
+          const keeper = new CacheKeeper({ ring: joining, runtime, log, partitions, wake });
           joining.on("table", () => keeper.tableChanged());
+          joining.on("fenced", () => keeper.forgetCopies());
           joining.on("lost", (lost) =>
             partitions.lost(lost.filter((p) => joining.nodeForPartition(p) === config.node)),
           );
@@ -76,39 +80,33 @@ export class CacheNode implements Door {
   }
 
   stats(): StatsReport {
-    const totals = this.#parts.partitions.totals();
-    const partitions = this.ring.ownedPartitions();
-    return {
-      node_id: this.nodeId,
-      entries: totals.entries,
-      entries_with_ttl: totals.entriesWithTtl,
-      partitions,
-      partition_count: partitions.length,
-      total_expired_by_ttl: totals.expired,
-      total_cleaned_by_release: totals.cleaned,
-      total_partitions_lost: totals.lost,
+    const { partitions, keeper } = this.#parts;
+    return statsReport({
+      node: this.nodeId,
+      table: this.ring.table,
+      owned: this.ring.ownedPartitions(),
+      totals: { ...partitions.totals(), backupEntries: keeper.backups().entries },
       ring: this.ring.stats(),
-    };
+    });
   }
 
   status(): StatusReport {
-    const { table } = this.ring;
-    const { partitions_by_node } = this.ring.stats();
-    return {
-      platform: this.#config.platform,
-      epoch: table.epoch,
-      coordinator: this.ring.coordinator,
-      coordination: this.ring.coordination.status,
-      members: table.members.map((member) => ({
-        id: member.id,
-        peer: `${member.host}:${member.port}`,
-        http: member.http,
-        leaving: member.leaving,
-        partitions: partitions_by_node[member.id] ?? 0,
-      })),
-      unowned_partitions: table.rows.filter((row) => row.owner === "").length,
-      moving_partitions: table.rows.filter((row) => row.incoming !== "").length,
-    };
+    const { table, coordinator, coordination } = this.ring;
+    return statusReport({ config: this.#config, table, coordinator, coordination: coordination.status });
+  }
+
+  /** What waits on this node at the moment, and the bound of each. */
+  queues(): readonly Queue[] {
+    const { partitions, keeper, router } = this.#parts;
+    return [
+      { name: "answers of a partition that wait for its backups", size: partitions.waiting, max: waitingMax },
+      {
+        name: "bytes that a backup has not confirmed",
+        size: keeper.unconfirmedBytes,
+        max: unconfirmedBytesMax,
+      },
+      { name: "operations that wait for a partition", size: router.room.count, max: waitersMax },
+    ];
   }
 
   /** Hands every partition over, and goes on to route operations to their new owners. */
@@ -129,10 +127,18 @@ export class CacheNode implements Door {
     this.#closed = true;
     const { keeper, partitions, router } = this.#parts;
     router.room.close();
+    partitions.removeAll(new RingcacheError("CLOSED", "the node was closed", { outcome: "unknown" }));
     keeper.close();
     await this.ring.stop();
     partitions.close();
   }
+}
+
+/** `size` may pass `max` by what one turn adds. */
+export interface Queue {
+  readonly name: string;
+  readonly size: number;
+  readonly max: number;
 }
 
 interface Parts {

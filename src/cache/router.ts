@@ -11,6 +11,7 @@ import type { Ring } from "../ring/ring.ts";
 import { type Member, memberOf } from "../ring/table.ts";
 import type { Runtime } from "../runtime.ts";
 import { type Command, type Done, noBytes, Op, type Reply } from "./command.ts";
+import type { Waiting } from "./owned-partition.ts";
 import type { Partitions } from "./partitions.ts";
 import { type Waiter, WaitingRoom } from "./waiting-room.ts";
 import {
@@ -25,6 +26,7 @@ import {
   encodeNotOwner,
   lateAnswer,
   overloadedAnswer,
+  unsettledAnswer,
   type WireCommand,
 } from "./wire.ts";
 
@@ -69,14 +71,21 @@ export class Router {
     return 0;
   }
 
-  /** Calls `done` exactly once; in this turn if this node owns the key. */
+  /** Calls `done` exactly once; in this turn if this node owns the key and no backup has to confirm anything. */
   execute(command: Command, done: Done, deadlineMs: number): void {
     const partition = this.ring.partitionFor(command.key);
     if (this.ring.serves(partition)) {
-      done(undefined, this.partitions.apply(partition, command));
-      return;
+      const owned = this.partitions.get(partition);
+      if (!owned.isCongested) {
+        const reply = owned.apply(command, this.runtime.wallMs(), undefined);
+        if (owned.mustWait) owned.wait(new LocalAnswer(done, reply, this.runtime.monotonicMs() + deadlineMs));
+        else done(undefined, reply);
+        return;
+      }
     }
-    new Operation(this, command, partition, this.runtime.monotonicMs() + deadlineMs, done).retry();
+    const stale = command.op === Op.get ? this.partitions.stale(partition) : undefined;
+    if (stale !== undefined) done(undefined, stale.apply(command, this.runtime.wallMs(), undefined));
+    else new Operation(this, command, partition, this.runtime.monotonicMs() + deadlineMs, done).retry();
   }
 
   #serve(request: IncomingRequest): void {
@@ -88,10 +97,65 @@ export class Router {
 
   /** Only while this node serves the command's partition. */
   carryOut(request: IncomingRequest, command: WireCommand): void {
-    const reply = this.partitions.applyOnce(command.partition, command, request.from.incarnation);
-    // Undefined: nobody waits for the answer.
-    if (reply === undefined) request.reply(lateAnswer);
-    else request.reply(reply.found ? encodeFound(reply.expiresAtMs, reply.value) : absentAnswer);
+    const owned = this.partitions.get(command.partition);
+    const { sequence, oldest } = command;
+    const receipt = sequence === 0 ? undefined : { origin: request.from.incarnation, sequence, oldest };
+    if (owned.isCongested) {
+      request.reply(overloadedAnswer);
+    } else if (receipt !== undefined && owned.isOver(receipt)) {
+      // Nobody waits for the answer.
+      request.reply(lateAnswer);
+    } else {
+      const reply = owned.apply(command, this.runtime.wallMs(), receipt);
+      if (!owned.mustWait) answerRequest(request, reply);
+      else owned.wait(new RemoteAnswer(request, reply, this.runtime.monotonicMs() + command.leftMs));
+    }
+  }
+}
+
+function answerRequest(request: IncomingRequest, reply: Reply): void {
+  request.reply(reply.found ? encodeFound(reply.expiresAtMs, reply.value) : absentAnswer);
+}
+
+/** An answer to this node's own client that waits for the backups. */
+class LocalAnswer implements Waiting {
+  readonly deadlineAtMs: number;
+  readonly #done: Done;
+  readonly #reply: Reply;
+
+  constructor(done: Done, reply: Reply, deadlineAtMs: number) {
+    this.#done = done;
+    this.#reply = reply;
+    this.deadlineAtMs = deadlineAtMs;
+  }
+
+  acknowledged(): void {
+    this.#done(undefined, this.#reply);
+  }
+
+  failed(error: RingcacheError): void {
+    this.#done(error, undefined);
+  }
+}
+
+/** An answer to another node's router that waits for the backups. */
+class RemoteAnswer implements Waiting {
+  readonly deadlineAtMs: number;
+  readonly #request: IncomingRequest;
+  readonly #reply: Reply;
+
+  constructor(request: IncomingRequest, reply: Reply, deadlineAtMs: number) {
+    this.#request = request;
+    this.#reply = reply;
+    this.deadlineAtMs = deadlineAtMs;
+  }
+
+  acknowledged(): void {
+    answerRequest(this.#request, this.#reply);
+  }
+
+  failed(): void {
+    this.#request.reply(unsettledAnswer);
   }
 }
 
@@ -135,9 +199,17 @@ class Operation implements Waiter, CallHandler {
       return;
     }
     if (ring.serves(partition)) {
-      const sequence = this.#unansweredAs === "" ? 0 : this.#sequence;
-      const sending = { partition, epoch: table.epoch, leftMs, sequence, oldest: this.#router.oldest };
-      this.#finish(undefined, partitions.applyOnce(partition, { ...this.#command, ...sending }, origin));
+      const owned = partitions.get(partition);
+      if (owned.isCongested) {
+        this.#fail("OVERLOADED", `partition ${partition} has too many operations waiting for its backups`);
+        return;
+      }
+      const sent = this.#unansweredAs !== "";
+      const receipt = sent ? { origin, sequence: this.#sequence, oldest: this.#router.oldest } : undefined;
+      const reply = owned.apply(this.#command, runtime.wallMs(), receipt);
+      const done: Done = (error, answer) => this.#finish(error, answer);
+      if (owned.mustWait) owned.wait(new LocalAnswer(done, reply, this.deadlineAtMs));
+      else this.#finish(undefined, reply);
       return;
     }
     if (target === undefined || target.id === ring.nodeId || leftMs <= 0) {
@@ -171,6 +243,10 @@ class Operation implements Waiter, CallHandler {
       }
       case Answer.late:
         this.expire();
+        break;
+      case Answer.unsettled:
+        if (changes(this.#command)) this.#unansweredAs = this.#router.ring.incarnation;
+        this.#wait(retryMs);
         break;
       case Answer.overloaded:
         this.#fail("OVERLOADED", `node "${node}" has too many operations waiting`);
@@ -220,7 +296,7 @@ class Operation implements Waiter, CallHandler {
 }
 
 function changes(command: Command): boolean {
-  return command.op === Op.set || command.op === Op.delete;
+  return command.op === Op.set || command.op === Op.delete || command.op === Op.cas;
 }
 
 /** A command that another node's router sent here. */

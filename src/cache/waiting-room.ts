@@ -17,7 +17,7 @@ interface Seat {
   readonly retryAtMs: number;
 }
 
-const waitersMax = 65_536;
+export const waitersMax = 65_536;
 const waitingBytesMax = 256 * 1024 * 1024;
 const sweepMs = 10;
 

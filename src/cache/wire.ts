@@ -98,6 +98,8 @@ export const Answer = {
   overloaded: 5,
   /** Not carried out: the node is closing. */
   closed: 6,
+  /** Carried out here, but perhaps not for good: to be sent again under its number. A read: to be asked again. */
+  unsettled: 7,
 } as const;
 
 const foundHeaderBytes = 9;
@@ -119,6 +121,7 @@ export const absentAnswer: Buffer = Buffer.from([Answer.absent]);
 export const lateAnswer: Buffer = Buffer.from([Answer.late]);
 export const overloadedAnswer: Buffer = Buffer.from([Answer.overloaded]);
 export const closedAnswer: Buffer = Buffer.from([Answer.closed]);
+export const unsettledAnswer: Buffer = Buffer.from([Answer.unsettled]);
 
 export function encodeNotOwner(epoch: number): Buffer {
   const frame = Buffer.allocUnsafe(7);

@@ -9,7 +9,10 @@
  * - a throw with code `COORDINATION_TIMEOUT` says nothing: the write may have been stored or still be;
  * - `get` and `watch` may be stale, but a watch delivers the changes of one key in the order of their revisions,
  *   and in the end the last one;
- * - revisions grow with every write to the bucket. A bucket that was destroyed and made again starts over.
+ * - revisions grow with every write to the bucket for as long as it lives. A bucket that lost its data (its stream was
+ *   deleted, the server came back with an empty disk) begins another life: it is made anew by whoever notices first,
+ *   `generation` changes, every watch is told `lost`, and revisions start over. No write that was given a revision
+ *   before that, nor a `create`, takes effect in the new life, and no answer of the old life comes after `lost`.
  */
 
 /** One stored value. Revisions are positive and grow within a bucket. */
@@ -34,8 +37,13 @@ export interface WatchHandlers {
   /** All values that were there when the watch began have been delivered. Called once. */
   current?(): void;
   /**
-   * The watch has ended for good, because the bucket is gone or the store was closed, and the caller didn't stop it.
-   * A lost connection is not an end: the watch resumes by itself and delivers what it missed.
+   * The bucket has lost all its data: what was known of revisions is void from here on, and what is in the bucket now
+   * follows as changes. All watches of one bucket object are told in the same turn, before it takes another call.
+   */
+  lost(): void;
+  /**
+   * The watch has ended for good, because the store was closed, and the caller didn't stop it. A lost connection is not
+   * an end: the watch resumes by itself and delivers what it missed.
    */
   ended?(error: Error): void;
 }
@@ -44,8 +52,11 @@ export interface Watch {
   stop(): void;
 }
 
+/** A loss is noticed by the bucket's watches; a bucket object without any finds out by calls that fail. */
 export interface Bucket {
   readonly name: string;
+  /** Names the present life of the bucket, the same on every node; empty while it is changing. */
+  readonly generation: string;
   /** May be stale. Throws COORDINATION_TIMEOUT or COORDINATION_UNAVAILABLE. */
   get(key: string): Promise<Entry | undefined>;
   /** Writes if the key has no value: never had one, was removed or expired. */

@@ -29,13 +29,15 @@ const notWritten: WriteResult = { written: false };
 class MemoryBucketState {
   readonly name: string;
   readonly watches = new Set<MemoryWatch>();
+  /** Whoever opened the bucket, until told of a loss of its data. */
+  readonly handles = new Set<MemoryBucket>();
+  generation = 1;
   /** In the order of the writes, so the first entry is the first to expire. */
   readonly #stored = new Map<string, Stored>();
   readonly #runtime: Runtime;
   readonly #ttlMs: number;
   #revision = 0;
   #sweep: Timer | undefined;
-  destroyed = false;
 
   constructor(name: string, runtime: Runtime, ttlMs: number) {
     this.name = name;
@@ -68,12 +70,15 @@ class MemoryBucketState {
     return changes;
   }
 
-  destroy(): void {
-    this.destroyed = true;
+  wipe(): void {
+    this.#stored.clear();
+    this.#revision = 0;
+    this.generation += 1;
     this.#sweep?.cancel();
-    for (const watch of this.watches) {
-      watch.end(new RingcacheError("COORDINATION_UNAVAILABLE", `The bucket ${this.name} is gone.`));
-    }
+    this.#sweep = undefined;
+    for (const watch of this.watches) watch.suspend();
+    // Whoever waits for an answer of before has it by then.
+    for (const handle of this.handles) this.#runtime.soon(() => handle.lost());
   }
 
   /** Watchers aren't told of an expiry: NATS doesn't tell either, so nothing may come to rely on it. */
@@ -113,10 +118,14 @@ export class MemoryStore {
     return bucket;
   }
 
-  /** What an operator does by deleting the bucket: its watches end, its data is gone. */
+  /** What an operator does by deleting the bucket: its data is gone, and it begins anew. */
   destroyBucket(name: string): void {
-    this.#buckets.get(name)?.destroy();
-    this.#buckets.delete(name);
+    this.#buckets.get(name)?.wipe();
+  }
+
+  /** What a store does that comes back with an empty disk. */
+  wipe(): void {
+    for (const bucket of this.#buckets.values()) bucket.wipe();
   }
 }
 
@@ -129,6 +138,8 @@ class MemoryWatch implements Watch {
   #scheduled = false;
   #current = false;
   #stopped = false;
+  /** The data is gone, and {@link lost} hasn't been told yet. */
+  #suspended = false;
 
   constructor(
     runtime: Runtime,
@@ -147,6 +158,18 @@ class MemoryWatch implements Watch {
     // Deleted first, so that the order of delivery over all keys stays that of the revisions.
     this.#pending.delete(change.key);
     this.#pending.set(change.key, change);
+    this.#schedule();
+  }
+
+  suspend(): void {
+    this.#pending.clear();
+    this.#suspended = true;
+  }
+
+  lost(): void {
+    if (!this.#suspended || this.#stopped) return;
+    this.#suspended = false;
+    this.#handlers.lost();
     this.#schedule();
   }
 
@@ -175,6 +198,7 @@ class MemoryWatch implements Watch {
 
   #deliver(): void {
     this.#scheduled = false;
+    if (this.#suspended) return;
     const changes = this.#pending;
     this.#pending = new Map();
     for (const change of changes.values()) {
@@ -189,24 +213,34 @@ class MemoryWatch implements Watch {
 
 class MemoryBucket implements Bucket {
   readonly #state: MemoryBucketState;
-  readonly #store: MemoryStore;
+  readonly #runtime: Runtime;
+  /** Of all buckets that were opened together with this one. */
   readonly #watches: Set<MemoryWatch>;
+  readonly #own = new Set<MemoryWatch>();
   readonly #isClosed: () => boolean;
+  /** The life of the bucket that this node knows of. */
+  #generation: number;
 
   constructor(
     state: MemoryBucketState,
-    store: MemoryStore,
+    runtime: Runtime,
     watches: Set<MemoryWatch>,
     isClosed: () => boolean,
   ) {
     this.#state = state;
-    this.#store = store;
+    this.#runtime = runtime;
     this.#watches = watches;
     this.#isClosed = isClosed;
+    this.#generation = state.generation;
+    state.handles.add(this);
   }
 
   get name(): string {
     return this.#state.name;
+  }
+
+  get generation(): string {
+    return this.#isBetweenLives ? "" : String(this.#generation);
   }
 
   async get(key: string): Promise<Entry | undefined> {
@@ -238,25 +272,32 @@ class MemoryBucket implements Bucket {
 
   watch(handlers: WatchHandlers): Watch {
     const initial = this.#isClosed() ? [] : this.#state.changes();
-    const watch = new MemoryWatch(this.#store.runtime, handlers, initial, (ended) => {
+    const watch = new MemoryWatch(this.#runtime, handlers, initial, (ended) => {
       this.#state.watches.delete(ended);
       this.#watches.delete(ended);
+      this.#own.delete(ended);
     });
     this.#state.watches.add(watch);
     this.#watches.add(watch);
+    this.#own.add(watch);
     if (this.#isClosed()) watch.end(closedError());
-    else if (this.#state.destroyed) watch.end(this.#gone());
     return watch;
+  }
+
+  lost(): void {
+    this.#generation = this.#state.generation;
+    for (const watch of [...this.#own]) watch.lost();
+  }
+
+  get #isBetweenLives(): boolean {
+    return this.#generation !== this.#state.generation;
   }
 
   #check(key: string): void {
     if (this.#isClosed()) throw closedError();
     requireKey(key);
-    if (this.#state.destroyed) throw this.#gone();
-  }
-
-  #gone(): RingcacheError {
-    return new RingcacheError("COORDINATION_UNAVAILABLE", `The bucket ${this.name} is gone.`);
+    if (this.#isBetweenLives)
+      throw new RingcacheError("COORDINATION_TIMEOUT", `The bucket ${this.name} has lost its data.`);
   }
 }
 
@@ -270,6 +311,7 @@ export class MemoryCoordination implements Coordination {
   readonly #store: MemoryStore;
   readonly #watches = new Set<MemoryWatch>();
   readonly #listeners = new Set<(status: CoordinationStatus) => void>();
+  readonly #buckets: (() => void)[] = [];
   #status: CoordinationStatus = "connected";
 
   constructor(store: MemoryStore) {
@@ -283,7 +325,10 @@ export class MemoryCoordination implements Coordination {
   async openBucket(name: string, options: BucketOptions = {}): Promise<Bucket> {
     if (this.#status === "closed") throw closedError();
     const state = this.#store.open(name, options);
-    return new MemoryBucket(state, this.#store, this.#watches, () => this.#status === "closed");
+    const isClosed = (): boolean => this.#status === "closed";
+    const bucket = new MemoryBucket(state, this.#store.runtime, this.#watches, isClosed);
+    this.#buckets.push(() => state.handles.delete(bucket));
+    return bucket;
   }
 
   onStatus(listener: (status: CoordinationStatus) => void): () => void {
@@ -295,6 +340,7 @@ export class MemoryCoordination implements Coordination {
     if (this.#status === "closed") return;
     this.#status = "closed";
     for (const watch of [...this.#watches]) watch.end(closedError());
+    for (const release of this.#buckets.splice(0)) release();
     for (const listener of [...this.#listeners]) listener("closed");
     // By then every watch has been told, because `soon` keeps its order.
     await new Promise<void>((resolve) => this.#store.runtime.soon(resolve));

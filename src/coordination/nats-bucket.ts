@@ -3,8 +3,9 @@ import { JetStreamApiError, type StoredMsg } from "@nats-io/jetstream";
 import { type MsgHdrs, headers as newHeaders } from "@nats-io/transport-node";
 import type { Bucket, Entry, Watch, WatchHandlers, WriteResult } from "./coordination.ts";
 import { requireKey, requireRevision } from "./names.ts";
-import { isMarker, operationHeader, streamOf, subjectOf } from "./nats-layout.ts";
+import { isMarker, operationHeader, type StreamLife, streamOf, subjectOf } from "./nats-layout.ts";
 import type { NatsSession } from "./nats-session.ts";
+import type { NatsStream } from "./nats-stream.ts";
 import { NatsWatch } from "./nats-watch.ts";
 
 const wrongLastSequence = 10071;
@@ -15,44 +16,53 @@ const wrongLastSequenceUnknown = 10164;
 const createAttemptsMax = 4;
 
 export class NatsBucket implements Bucket {
-  readonly name: string;
+  readonly #stream: NatsStream;
   readonly #session: NatsSession;
-  /** When the stream was made: another time means another stream of the same name. */
-  readonly #created: string;
   readonly #watches: Set<NatsWatch>;
 
-  constructor(session: NatsSession, name: string, created: string, watches: Set<NatsWatch>) {
-    this.#session = session;
-    this.name = name;
-    this.#created = created;
+  constructor(stream: NatsStream, watches: Set<NatsWatch>) {
+    this.#stream = stream;
+    this.#session = stream.session;
     this.#watches = watches;
+  }
+
+  get name(): string {
+    return this.#stream.bucket;
+  }
+
+  get generation(): string {
+    return this.#stream.life?.generation ?? "";
   }
 
   async get(key: string): Promise<Entry | undefined> {
     requireKey(key);
-    const message = await this.#last(key);
-    if (message === null || isMarker(message.header)) return undefined;
-    return { key, value: message.data, revision: message.seq };
+    return this.#stream.within(async (life) => {
+      const message = await this.#last(life, key);
+      if (message === null || isMarker(message.header)) return undefined;
+      return { key, value: message.data, revision: message.seq };
+    });
   }
 
   async create(key: string, value: Uint8Array): Promise<WriteResult> {
     requireKey(key);
-    let expected = 0;
-    for (let attempt = 0; attempt < createAttemptsMax; attempt += 1) {
-      const result = await this.#write(key, value, expected);
-      if (result.written) return result;
-      const message = await this.#last(key);
-      if (message !== null && !isMarker(message.header)) return result;
-      // Only that very marker, or nothing if it is gone by now, may be written over.
-      expected = message?.seq ?? 0;
-    }
-    return { written: false };
+    return this.#stream.within(async (life) => {
+      let expected = 0;
+      for (let attempt = 0; attempt < createAttemptsMax; attempt += 1) {
+        const result = await this.#write(life, key, value, expected);
+        if (result.written) return result;
+        const message = await this.#last(life, key);
+        if (message !== null && !isMarker(message.header)) return result;
+        // Only that very marker, or nothing if it is gone by now, may be written over.
+        expected = message?.seq ?? 0;
+      }
+      return { written: false };
+    });
   }
 
   async update(key: string, value: Uint8Array, revision: number): Promise<WriteResult> {
     requireKey(key);
     requireRevision(revision);
-    return this.#write(key, value, revision);
+    return this.#stream.within((life) => this.#write(life, key, value, revision));
   }
 
   async remove(key: string, revision: number): Promise<WriteResult> {
@@ -60,31 +70,35 @@ export class NatsBucket implements Bucket {
     requireRevision(revision);
     const marker = newHeaders();
     marker.set(operationHeader, "DEL");
-    return this.#write(key, new Uint8Array(0), revision, marker);
+    return this.#stream.within((life) => this.#write(life, key, new Uint8Array(0), revision, marker));
   }
 
   watch(handlers: WatchHandlers): Watch {
-    const watch = new NatsWatch(this.#session, this.name, this.#created, handlers, () => {
-      this.#watches.delete(watch);
-    });
+    const watch = new NatsWatch(this.#stream, handlers, () => this.#watches.delete(watch));
     this.#watches.add(watch);
     watch.start();
     return watch;
   }
 
   /** Asked of the stream's leader, not of any replica, even if somebody made the bucket with direct gets. */
-  #last(key: string): Promise<StoredMsg | null> {
-    const query = { last_by_subj: subjectOf(this.name, key) };
+  #last(life: StreamLife, key: string): Promise<StoredMsg | null> {
+    const query = { last_by_subj: subjectOf(life, key) };
     return this.#session.request(() => this.#session.manager.streams.getMessage(streamOf(this.name), query));
   }
 
-  async #write(key: string, value: Uint8Array, expected: number, headers?: MsgHdrs): Promise<WriteResult> {
+  async #write(
+    life: StreamLife,
+    key: string,
+    value: Uint8Array,
+    expected: number,
+    headers?: MsgHdrs,
+  ): Promise<WriteResult> {
     // The bytes are sent when there is a connection, which may be later; the caller may reuse its buffer at once.
     const bytes = value.slice();
     const options = { expect: { lastSubjectSequence: expected }, ...(headers && { headers }) };
     try {
       const ack = await this.#session.request(() =>
-        this.#session.jetstream.publish(subjectOf(this.name, key), bytes, options),
+        this.#session.jetstream.publish(subjectOf(life, key), bytes, options),
       );
       return { written: true, revision: ack.seq };
     } catch (error) {

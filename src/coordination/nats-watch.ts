@@ -8,8 +8,9 @@ import { createInbox, type Msg, nanos, type Subscription } from "@nats-io/transp
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Timer } from "../runtime.ts";
 import type { Watch, WatchHandlers } from "./coordination.ts";
-import { isMarker, keyOf, streamOf } from "./nats-layout.ts";
+import { isMarker, keyOf, type StreamLife, streamOf } from "./nats-layout.ts";
 import { closedError, type NatsSession } from "./nats-session.ts";
+import type { NatsStream, StreamUser } from "./nats-stream.ts";
 
 const heartbeatMs = 1_000;
 const silenceMsMax = 2_500;
@@ -18,10 +19,10 @@ const retryMsMax = 1_000;
 /** A new leader may not know the stream, or its last messages, for a moment: that they are gone must show this often. */
 const goneSightings = 4;
 
-export class NatsWatch implements Watch {
+export class NatsWatch implements Watch, StreamUser {
+  readonly #stream: NatsStream;
   readonly #session: NatsSession;
   readonly #bucket: string;
-  readonly #created: string;
   readonly #handlers: WatchHandlers;
   readonly #onEnd: () => void;
   #unlisten: (() => void) | undefined;
@@ -40,16 +41,10 @@ export class NatsWatch implements Watch {
   #lastDelivery = 0;
   #heardAtMs = 0;
 
-  constructor(
-    session: NatsSession,
-    bucket: string,
-    created: string,
-    handlers: WatchHandlers,
-    onEnd: () => void,
-  ) {
-    this.#session = session;
-    this.#bucket = bucket;
-    this.#created = created;
+  constructor(stream: NatsStream, handlers: WatchHandlers, onEnd: () => void) {
+    this.#stream = stream;
+    this.#session = stream.session;
+    this.#bucket = stream.bucket;
     this.#handlers = handlers;
     this.#onEnd = onEnd;
   }
@@ -59,6 +54,7 @@ export class NatsWatch implements Watch {
       this.#session.runtime.soon(() => this.end(closedError()));
       return;
     }
+    this.#stream.users.add(this);
     this.#unlisten = this.#session.onStatus((status) => {
       if (status === "connected") this.#restart();
       else this.#detach();
@@ -71,7 +67,25 @@ export class NatsWatch implements Watch {
     this.#stopped = true;
     this.#detach();
     this.#unlisten?.();
+    this.#stream.users.delete(this);
     this.#onEnd();
+  }
+
+  suspend(): void {
+    this.#detach();
+  }
+
+  lost(): void {
+    if (this.#stopped) return;
+    this.#lastRevision = 0;
+    this.#gone = 0;
+    this.#call(() => this.#handlers.lost());
+    // Unless the connection is gone again: then this is done when it is back.
+    if (this.#session.status === "connected") this.#restart();
+  }
+
+  look(): void {
+    if (this.#attached) this.#restart();
   }
 
   end(error: Error): void {
@@ -108,8 +122,13 @@ export class NatsWatch implements Watch {
     const stream = streamOf(this.#bucket);
     const info = await this.#session.request(() => manager.streams.info(stream));
     if (generation !== this.#generation) return;
-    if (info.created !== this.#created || info.state.last_seq < this.#lastRevision)
-      throw goneError(this.#bucket);
+    const life = this.#stream.life;
+    if (!this.#stream.isPresent(info) || life === undefined) {
+      // If another life begins, that restarts this watch; otherwise the answer was old.
+      if (generation !== this.#generation) return;
+      throw new RingcacheError("COORDINATION_TIMEOUT", "an answer about a stream that is gone");
+    }
+    if (info.state.last_seq < this.#lastRevision) throw wentBackError(this.#bucket);
     this.#gone = 0;
     this.#lastDelivery = 0;
     this.#initialRevision = info.state.last_seq;
@@ -118,7 +137,7 @@ export class NatsWatch implements Watch {
     this.#subscription = connection.subscribe(inbox, {
       callback: (error, message) => {
         if (generation !== this.#generation) return;
-        if (error === null) this.#receive(message);
+        if (error === null) this.#receive(message, life);
         else this.#failed(error);
       },
     });
@@ -145,18 +164,32 @@ export class NatsWatch implements Watch {
   #failed(error: unknown): void {
     if (this.#stopped) return;
     this.#detach();
-    if (isGone(error)) {
-      this.#gone += 1;
-      if (this.#gone >= goneSightings) {
-        this.end(goneError(this.#bucket, error));
-        return;
-      }
-    } else {
+    const generation = this.#generation;
+    if (isGone(error) || isWentBack(error)) this.#gone += 1;
+    else {
       this.#session.log.debug(
         { bucket: this.#bucket, error: messageOf(error) },
         "A watch couldn't be resumed; trying again.",
       );
     }
+    if (this.#gone >= goneSightings) {
+      this.#gone = 0;
+      if (isWentBack(error)) this.#stream.wentBack();
+      else {
+        void this.#stream.remake().then(
+          () => this.#retry(generation),
+          (failure: unknown) => {
+            if (generation === this.#generation) this.#failed(failure);
+          },
+        );
+      }
+      return;
+    }
+    this.#retry(generation);
+  }
+
+  #retry(generation: number): void {
+    if (generation !== this.#generation) return;
     this.#failures += 1;
     const delayMs = Math.min(retryMsMin * 2 ** Math.min(this.#failures - 1, 8), retryMsMax);
     this.#timer = this.#session.runtime.after(delayMs, () => this.#restart());
@@ -170,12 +203,12 @@ export class NatsWatch implements Watch {
     });
   }
 
-  #receive(message: Msg): void {
+  #receive(message: Msg, life: StreamLife): void {
     this.#heardAtMs = this.#session.runtime.monotonicMs();
     const code = message.headers?.code ?? 0;
     if (code === 100) this.#receiveControl(message);
     else if (code !== 0) this.#restart();
-    else this.#receiveChange(message);
+    else this.#receiveChange(message, life);
   }
 
   #receiveControl(message: Msg): void {
@@ -194,7 +227,7 @@ export class NatsWatch implements Watch {
     else if (this.#attached) this.#becomeCurrent();
   }
 
-  #receiveChange(message: Msg): void {
+  #receiveChange(message: Msg, life: StreamLife): void {
     const { revision, delivery, pending } = parseReply(message.reply ?? "");
     if (delivery !== this.#lastDelivery + 1) {
       this.#restart();
@@ -204,7 +237,7 @@ export class NatsWatch implements Watch {
     if (revision > this.#lastRevision) {
       this.#lastRevision = revision;
       const value = isMarker(message.headers) ? undefined : message.data.slice();
-      this.#call(() => this.#handlers.change({ key: keyOf(this.#bucket, message.subject), value, revision }));
+      this.#call(() => this.#handlers.change({ key: keyOf(life, message.subject), value, revision }));
     }
     if (pending === 0 || revision >= this.#initialRevision) this.#becomeCurrent();
   }
@@ -237,15 +270,18 @@ function parseReply(reply: string): { revision: number; delivery: number; pendin
   return { revision: Number(tokens[at]), delivery: Number(tokens[at + 1]), pending: Number(tokens[at + 3]) };
 }
 
-function goneError(bucket: string, cause?: unknown): RingcacheError {
-  return new RingcacheError("COORDINATION_UNAVAILABLE", `The bucket ${bucket} is gone from NATS.`, { cause });
+function wentBackError(bucket: string): RingcacheError {
+  const message = `The bucket ${bucket} has forgotten its last revisions.`;
+  return new RingcacheError("COORDINATION_UNAVAILABLE", message);
+}
+
+function isWentBack(error: unknown): boolean {
+  return (
+    error instanceof RingcacheError && error.code === "COORDINATION_UNAVAILABLE" && error.cause === undefined
+  );
 }
 
 function isGone(error: unknown): boolean {
-  if (!(error instanceof RingcacheError) || error.code !== "COORDINATION_UNAVAILABLE") return false;
-  const { cause } = error;
-  return (
-    cause === undefined ||
-    (cause instanceof JetStreamApiError && cause.code === JetStreamApiCodes.StreamNotFound)
-  );
+  const cause = error instanceof RingcacheError ? error.cause : undefined;
+  return cause instanceof JetStreamApiError && cause.code === JetStreamApiCodes.StreamNotFound;
 }

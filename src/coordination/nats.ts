@@ -1,24 +1,14 @@
 /** Coordination through NATS JetStream. */
-import {
-  DiscardPolicy,
-  JetStreamApiCodes,
-  JetStreamApiError,
-  type JetStreamManager,
-  jetstream,
-  jetstreamManager,
-  RetentionPolicy,
-  StorageType,
-  type StreamInfo,
-} from "@nats-io/jetstream";
-import { connect, type NatsConnection, nanos, errors as natsErrors } from "@nats-io/transport-node";
+import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { connect, type NatsConnection, errors as natsErrors } from "@nats-io/transport-node";
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Bucket, BucketOptions, Coordination, CoordinationStatus } from "./coordination.ts";
 import { requireBucketName } from "./names.ts";
 import { NatsBucket } from "./nats-bucket.ts";
-import { streamOf } from "./nats-layout.ts";
 import { closedError, NatsSession } from "./nats-session.ts";
+import { NatsStream } from "./nats-stream.ts";
 import { type NatsServers, parseNatsUrls } from "./nats-url.ts";
 import type { NatsWatch } from "./nats-watch.ts";
 
@@ -93,11 +83,7 @@ export class NatsCoordination implements Coordination {
   /** `ttlMs`: at least 100, or NATS refuses it. A bucket that is there already keeps the options it was made with. */
   async openBucket(name: string, options: BucketOptions = {}): Promise<Bucket> {
     requireBucketName(name);
-    const clustered = this.#session.connection.info?.cluster !== undefined;
-    const info = await this.#session.request(() =>
-      openStream(this.#session.manager, name, options, clustered),
-    );
-    return new NatsBucket(this.#session, name, info.created, this.#watches);
+    return new NatsBucket(await NatsStream.open(this.#session, name, options), this.#watches);
   }
 
   onStatus(listener: (status: CoordinationStatus) => void): () => void {
@@ -176,54 +162,6 @@ async function dial(servers: NatsServers, options: NatsOptions, timeoutMs: numbe
     throw unreachable(servers.location, error);
   } finally {
     timer?.cancel();
-  }
-}
-
-/** On a clustered NATS a bucket outlives the loss of one server. */
-const clusterReplicas = 3;
-
-/** Several nodes do this at once: the same bucket made twice is one bucket, made differently it is the first one's. */
-async function openStream(
-  manager: JetStreamManager,
-  name: string,
-  options: BucketOptions,
-  clustered: boolean,
-): Promise<StreamInfo> {
-  const stream = streamOf(name);
-  const find = async (): Promise<StreamInfo | undefined> => {
-    try {
-      return await manager.streams.info(stream);
-    } catch (error) {
-      if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound)
-        return undefined;
-      throw error;
-    }
-  };
-  const found = await find();
-  if (found !== undefined) return found;
-  const add = (replicas: number): Promise<StreamInfo> =>
-    manager.streams.add({
-      name: stream,
-      subjects: [`$KV.${name}.>`],
-      retention: RetentionPolicy.Limits,
-      storage: StorageType.File,
-      discard: DiscardPolicy.New,
-      max_msgs_per_subject: 1,
-      num_replicas: replicas,
-      allow_rollup_hdrs: true,
-      deny_delete: true,
-      // A replica that answers by itself may be behind; reads go to the leader.
-      allow_direct: false,
-      ...(options.ttlMs !== undefined && { max_age: nanos(options.ttlMs) }),
-    });
-  try {
-    if (!clustered) return await add(1);
-    // A cluster of fewer than three servers can't place three replicas.
-    return await add(clusterReplicas).catch(() => add(1));
-  } catch (error) {
-    const made = await find();
-    if (made === undefined) throw error;
-    return made;
   }
 }
 

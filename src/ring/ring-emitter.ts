@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { RingEvents } from "./ring-options.ts";
+import { lostPartitions, memberChanges, type Table } from "./table.ts";
 
 /** Tells listeners what happens in the ring. One that throws is logged: the ring and the others go on. */
 export class RingEmitter extends EventEmitter<RingEvents> {
@@ -10,6 +11,21 @@ export class RingEmitter extends EventEmitter<RingEvents> {
   constructor(log: Log) {
     super();
     this.#events = log;
+  }
+
+  /** All that a newer table means to listeners, the table itself last. */
+  protected tellTable(table: Table, previous: Table, nodeId: string): void {
+    const { joined, left } = memberChanges(table, previous);
+    for (const member of joined) this.tell("joined", member);
+    for (const member of left) this.tell("left", member);
+    const lost = lostPartitions(table, previous);
+    if (lost.length > 0) {
+      const here = lost.filter((partition) => table.rows[partition]!.owner === nodeId);
+      const message = `${lost.length} partitions lost their owner and its entries; ${here.length} start empty here`;
+      this.#events.error({ event: "partitions-lost", partitions: lost, here, epoch: table.epoch }, message);
+      this.tell("lost", lost);
+    }
+    this.tell("table", table, previous);
   }
 
   protected tell<E extends keyof RingEvents>(event: E, ...args: RingEvents[E]): void {

@@ -4,7 +4,8 @@ import type { Coordination } from "../coordination/coordination.ts";
 import type { Log } from "../log.ts";
 import type { Transport } from "../peers/transport.ts";
 import type { Runtime } from "../runtime.ts";
-import type { PartitionKeeper, PartitionsHook } from "./ownership.ts";
+import type { PartitionKeeper } from "./keeper.ts";
+import type { PartitionsHook } from "./ownership.ts";
 import type { Ring } from "./ring.ts";
 import type { Member, Table } from "./table.ts";
 
@@ -35,6 +36,8 @@ export interface RingEvents {
   owned: [];
   /** The lease was renewed after having lapsed. */
   lease: [];
+  /** This incarnation was declared dead, or gave itself up: nothing of it counts any more. */
+  fenced: [];
 }
 
 export interface RingStats {

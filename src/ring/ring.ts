@@ -3,27 +3,19 @@ import type { NodeConfig } from "../config.ts";
 import type { Bucket, Coordination } from "../coordination/coordination.ts";
 import type { Log } from "../log.ts";
 import { Peers } from "../peers/peers.ts";
-import { type Runtime, sleep } from "../runtime.ts";
+import type { Runtime } from "../runtime.ts";
 import { requireReachable } from "./advertise.ts";
 import { type BroadcastResult, Calls } from "./calls.ts";
 import { Coordinator } from "./coordinator.ts";
-import { Membership, newIncarnation } from "./membership.ts";
+import { newIncarnation } from "./membership.ts";
 import { Ownership, type PartitionsHook } from "./ownership.ts";
 import { RingEmitter } from "./ring-emitter.ts";
 import type { RingOptions, RingStats } from "./ring-options.ts";
 import type { Handler } from "./rpc.ts";
 import { agreeOnSettings } from "./settings.ts";
 import { partitionOf, slotOf } from "./slots.ts";
-import {
-  isDrained,
-  isSettled,
-  lostPartitions,
-  type Member,
-  memberChanges,
-  memberOf,
-  partitionsByOwner,
-  type Table,
-} from "./table.ts";
+import { Standing } from "./standing.ts";
+import { isDrained, isSettled, type Member, memberOf, partitionsByOwner, type Table } from "./table.ts";
 import { TableStore } from "./table-store.ts";
 import { waitUntil } from "./wait.ts";
 
@@ -38,7 +30,7 @@ export class Ring extends RingEmitter {
   readonly #log: Log;
   readonly #runtime: Runtime;
   readonly #tables: TableStore;
-  readonly #membership: Membership;
+  readonly #standing: Standing;
   readonly #coordinator: Coordinator;
   readonly #ownership: Ownership;
   readonly #calls: Calls;
@@ -67,6 +59,7 @@ export class Ring extends RingEmitter {
         http: config.advertiseHttp,
         zone: config.zone,
         leaving: false,
+        dead: "",
       };
       await requireReachable(peers, self, log);
       ring = new Ring(options, { members, bucket, peers, self });
@@ -102,16 +95,18 @@ export class Ring extends RingEmitter {
       writer: self.incarnation,
     });
     this.#tables = tables;
-    this.#membership = new Membership({
+    this.#standing = new Standing({
+      config,
       bucket: parts.members,
       runtime,
       log,
-      heartbeatMs: config.heartbeatMs,
-      leaseMs: config.leaseMs,
+      peers,
+      tables,
       self,
-      probe: (peer) => peers.probe(peer, 1_000),
-      changed: () => this.#coordinator.membersChanged(),
-      leaseRegained: () => this.tell("lease"),
+      grantors: (partition) => this.#ownership.grantors(partition),
+      membersChanged: () => this.#coordinator.membersChanged(),
+      peersChanged: () => this.#ownership.check(),
+      regained: () => this.tell("lease"),
       fenced: () => void this.#rejoin(),
       beat: () => this.#coordinator.tick(),
     });
@@ -120,18 +115,23 @@ export class Ring extends RingEmitter {
       runtime,
       log,
       leaseMs: config.leaseMs,
-      backups: 0,
-      membership: this.#membership,
+      backups: config.backups,
+      membership: this.#standing.membership,
       tables,
     });
+    const keeper = options.keeper?.(this);
     this.#ownership = new Ownership(
       {
         runtime,
         log,
         tables,
-        keeper: options.keeper?.(this),
+        keeper,
         onOwn: () => this.#own,
         onRelease: () => this.#release,
+        isDead: (member) => this.#standing.isDead(member),
+        isUnreachable: (member) => this.#standing.isUnreachable(member),
+        isBroken: (partition, member) => keeper?.isBroken(partition, member) === true,
+        waitMs: (row) => this.#standing.waitMs(row),
         changed: () => this.tell("owned"),
       },
       self,
@@ -149,10 +149,11 @@ export class Ring extends RingEmitter {
         { event: "peer-process-gone", peer: peer.id, proof: event },
         `the process of ${peer.id} is gone`,
       );
+      this.#standing.processIsDead(peer);
       this.#coordinator.processIsDead(peer);
     });
     await this.#tables.start();
-    await this.#membership.start();
+    await this.#standing.membership.start();
     await this.#coordinator.start();
     await this.#waitFor(() => this.isMember, joinTimeoutMs, "the coordinator to take this node in");
   }
@@ -162,7 +163,7 @@ export class Ring extends RingEmitter {
   }
 
   get incarnation(): string {
-    return this.#membership.self.incarnation;
+    return this.#standing.membership.self.incarnation;
   }
 
   /** The published state as this node knows it. */
@@ -176,8 +177,10 @@ export class Ring extends RingEmitter {
 
   /** Whether the table has this incarnation of the node, and its lease holds. */
   get isMember(): boolean {
-    const self = this.#membership.self;
-    return this.#membership.leaseHolds && memberOf(this.table, self.id)?.incarnation === self.incarnation;
+    const self = this.#standing.membership.self;
+    return (
+      this.#standing.membership.leaseHolds && memberOf(this.table, self.id)?.incarnation === self.incarnation
+    );
   }
 
   /** `left`: it has handed everything over and takes nothing any more, whatever a coordinator may still plan. */
@@ -200,7 +203,12 @@ export class Ring extends RingEmitter {
 
   /** Whether this node may act as the owner of the partition in this very turn. */
   serves(partition: number): boolean {
-    return this.#ownership.isActive(partition) && this.#membership.leaseHolds;
+    return this.#ownership.isActive(partition) && this.#standing.mayServe(partition);
+  }
+
+  /** What the keeper says of its backups has changed. */
+  backupsChanged(): void {
+    this.#ownership.check();
   }
 
   /** Whether the partition is this node's, though it may be sealed, about to open or without a lease just now. */
@@ -314,7 +322,7 @@ export class Ring extends RingEmitter {
   async stop(): Promise<void> {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#membership.stop();
+    this.#standing.stop();
     this.#coordinator.stop();
     this.#tables.close();
     await this.#ownership.stop();
@@ -327,12 +335,12 @@ export class Ring extends RingEmitter {
     if (this.#state !== "open") return;
     this.#state = "leaving";
     try {
-      await this.#membership.announceLeaving();
+      await this.#standing.membership.announceLeaving();
       this.#coordinator.planNow();
       const drained = (): boolean =>
-        isDrained(this.table, this.#membership.self) ||
-        this.#membership.isGone(this.#membership.self) ||
-        (this.#membership.leaseHolds && !this.#hasOthers());
+        isDrained(this.table, this.#standing.membership.self) ||
+        this.#standing.membership.isGone(this.#standing.membership.self) ||
+        (this.#standing.membership.leaseHolds && !this.#hasOthers());
       await this.#waitFor(drained, this.config.drainTimeoutMs, "every partition to be handed over");
     } catch (error) {
       const partitions = this.ownedPartitions().length;
@@ -347,7 +355,7 @@ export class Ring extends RingEmitter {
     await this.drain();
     if (this.#state !== "leaving") return;
     this.#state = "left";
-    await this.#membership.leave();
+    await this.#standing.membership.leave();
     await this.#coordinator.resign();
     // Whoever asks this node is told to look at the table until the table is without it.
     if (this.#hasOthers()) {
@@ -359,39 +367,23 @@ export class Ring extends RingEmitter {
 
   /** Somebody is there to hand partitions to. */
   #hasOthers(): boolean {
-    return this.#membership.living().some((member) => !member.leaving && member.id !== this.nodeId);
+    return this.#standing.membership.living().some((member) => !member.leaving && member.id !== this.nodeId);
   }
 
   async #rejoin(): Promise<void> {
     this.#log.error({ event: "fenced" }, "this node was declared dead: it drops what it held and joins anew");
     const identity = { id: this.nodeId, incarnation: newIncarnation(this.#runtime) };
-    this.#ownership.loseAll({ ...this.#membership.self, ...identity });
+    this.#ownership.loseAll({ ...this.#standing.membership.self, ...identity });
+    this.tell("fenced");
     this.peers.setSelf(identity);
-    while (this.#state === "open") {
-      try {
-        await this.#membership.rejoin(identity.incarnation);
-        return;
-      } catch (error) {
-        this.#log.warn({ event: "rejoin-failed", err: error }, "joining anew failed, trying again");
-        await sleep(this.#runtime, 1_000);
-      }
-    }
+    await this.#standing.rejoin(identity.incarnation, () => this.#state === "open");
   }
 
   #onTable(table: Table, previous: Table): void {
     this.peers.retain(table.members.filter((member) => member.id !== this.nodeId));
+    this.#standing.tableChanged(table);
     this.#ownership.reconcile(table);
-    const { joined, left } = memberChanges(table, previous);
-    for (const member of joined) this.tell("joined", member);
-    for (const member of left) this.tell("left", member);
-    const lost = lostPartitions(table, previous);
-    if (lost.length > 0) {
-      const here = lost.filter((partition) => table.rows[partition]!.owner === this.nodeId);
-      const message = `${lost.length} partitions lost their owner and its entries; ${here.length} start empty here`;
-      this.#log.error({ event: "partitions-lost", partitions: lost, here, epoch: table.epoch }, message);
-      this.tell("lost", lost);
-    }
-    this.tell("table", table, previous);
+    this.tellTable(table, previous, this.nodeId);
   }
 
   #waitFor(holds: () => boolean, timeoutMs: number, what: string): Promise<void> {

@@ -11,21 +11,30 @@ export interface Member extends PeerAddress {
   readonly zone: string;
   /** A leaving member keeps what it owns until it has been handed over, and gets nothing new. */
   readonly leaving: boolean;
+  /**
+   * Empty while it lives. A dead one stays in the table for as long as a row names it: `gone` if its process is known
+   * not to serve any more, `silent` if only its lease ran out, so that grants of its backups may still keep it serving.
+   */
+  readonly dead: "" | "gone" | "silent";
 }
 
 export interface Row {
   /** The id of the member that serves the partition; empty before the first assignment. */
   readonly owner: string;
-  /** Ids of the members that hold a synchronous copy; never the owner's. */
+  /** Ids of the members that hold everything that the owner has acknowledged; never the owner's. */
   readonly backups: readonly string[];
   /** The epoch at which owner or backups last changed. */
   readonly term: number;
-  /** The member that the owner is to hand the partition to; empty if it stays. */
+  /** The epoch at which the owner became the owner; what an owner of an earlier one still sends is void. */
+  readonly since: number;
+  /** How the owner came to the partition: without data, by a handover, or as a backup of an owner that died. */
+  readonly came: "empty" | "handover" | "promotion";
+  /** The owner before may still be kept serving by grants: the owner serves only when they have run out. */
+  readonly wait: boolean;
+  /** The member that is to be the owner; empty if the present one stays. */
   readonly incoming: string;
-  /** The epoch at which `incoming` was planned: names the move, so that no late message is taken for another's. */
-  readonly move: number;
-  /** The move by which the owner came to the partition, whose copy it serves; 0 if it got none. */
-  readonly source: number;
+  /** Ids of the members that are to be the backups, once the owner is the one that is to be; the owner sees to it. */
+  readonly wanted: readonly string[];
 }
 
 export interface Table {
@@ -38,7 +47,16 @@ export interface Table {
   readonly writer: string;
 }
 
-const emptyRow: Row = { owner: "", backups: [], term: 0, incoming: "", move: 0, source: 0 };
+const emptyRow: Row = {
+  owner: "",
+  backups: [],
+  term: 0,
+  since: 0,
+  came: "empty",
+  wait: false,
+  incoming: "",
+  wanted: [],
+};
 
 export function emptyTable(partitions: number): Table {
   return { epoch: 0, members: [], rows: new Array<Row>(partitions).fill(emptyRow), writer: "" };
@@ -48,9 +66,48 @@ export function memberOf(table: Table, id: string): Member | undefined {
   return table.members.find((member) => member.id === id);
 }
 
-/** Every partition has an owner and none is on the move. */
+/** Who holds a part of the row, or is to. */
+export function namedIn(row: Row, id: string): boolean {
+  return row.owner === id || row.incoming === id || row.backups.includes(id) || row.wanted.includes(id);
+}
+
+/** Every partition has a living owner and none is on the move. */
 export function isSettled(table: Table): boolean {
-  return table.rows.every((row) => row.owner !== "" && row.incoming === "");
+  const living = livingIds(table);
+  return table.rows.every((row) => living.has(row.owner) && row.incoming === "");
+}
+
+/** How many copies of the partition, the owner's included, live members hold. */
+export function copiesOf(table: Table, partition: number): number {
+  const { owner, backups } = table.rows[partition]!;
+  const living = livingIds(table);
+  return [owner, ...backups].filter((id) => living.has(id)).length;
+}
+
+/** The partitions that lack an owner or one of the backups that they are to have. */
+export function underReplicated(table: Table): number[] {
+  const living = livingIds(table);
+  return table.rows.flatMap((row, partition) => {
+    const full = living.has(row.owner) && row.wanted.every((id) => holds(row, id) && living.has(id));
+    return full ? [] : [partition];
+  });
+}
+
+/** Settled, and every partition has exactly the backups that it is to have. */
+export function isAtRest(table: Table): boolean {
+  return (
+    isSettled(table) &&
+    underReplicated(table).length === 0 &&
+    table.rows.every((row) => row.backups.length === row.wanted.length)
+  );
+}
+
+function holds(row: Row, id: string): boolean {
+  return row.owner === id || row.backups.includes(id);
+}
+
+function livingIds(table: Table): Set<string> {
+  return new Set(table.members.filter((member) => member.dead === "").map((member) => member.id));
 }
 
 /**
@@ -60,7 +117,7 @@ export function isSettled(table: Table): boolean {
 export function isDrained(table: Table, { id, incarnation }: PeerIdentity): boolean {
   const member = memberOf(table, id);
   if (member?.incarnation !== incarnation || !member.leaving) return false;
-  return !table.rows.some((row) => row.owner === id || row.incoming === id || row.backups.includes(id));
+  return !table.rows.some((row) => namedIn(row, id));
 }
 
 /** How many partitions each member serves, those that serve none included. */
@@ -77,11 +134,11 @@ export function memberChanges(table: Table, previous: Table): { joined: Member[]
   return { joined, left: [...before.values()] };
 }
 
-/** The partitions whose owner changed from `previous` to `table` without having handed over what it held. */
+/** The partitions that had an owner and have begun anew without data from `previous` to `table`. */
 export function lostPartitions(table: Table, previous: Table): number[] {
   return table.rows.flatMap((row, partition) => {
     const was = previous.rows[partition]!;
-    return was.owner !== "" && row.term !== was.term && row.source === 0 ? [partition] : [];
+    return was.owner !== "" && row.since !== was.since && row.came === "empty" ? [partition] : [];
   });
 }
 
@@ -90,13 +147,17 @@ export function sameContent(a: Table, b: Table): boolean {
   return JSON.stringify([a.members, a.rows]) === JSON.stringify([b.members, b.rows]);
 }
 
+const comings = ["empty", "handover", "promotion"] as const;
+
 type WireRow = [
   owner: number,
-  term: number,
   backups: number[],
+  term: number,
+  since: number,
+  came: number,
+  wait: number,
   incoming: number,
-  move: number,
-  source: number,
+  wanted: number[],
 ];
 
 /** JSON, with members named by their index: readable with `nats kv get`, 16,384 rows fit in one NATS message. */
@@ -105,11 +166,13 @@ export function encodeTable(table: Table): Uint8Array {
   const at = (id: string): number => (id === "" ? -1 : (index.get(id) ?? -1));
   const rows: WireRow[] = table.rows.map((row) => [
     at(row.owner),
-    row.term,
     row.backups.map(at),
+    row.term,
+    row.since,
+    comings.indexOf(row.came),
+    row.wait ? 1 : 0,
     at(row.incoming),
-    row.move,
-    row.source,
+    row.wanted.map(at),
   ]);
   return Buffer.from(
     JSON.stringify({ epoch: table.epoch, writer: table.writer, members: table.members, rows }),
@@ -129,13 +192,15 @@ export function decodeTable(bytes: Uint8Array): Table {
   }
   const id = (i: number): string => (i < 0 ? "" : wire.members[i]!.id);
   const rows = wire.rows.map(
-    ([owner, term, backups, incoming, move, source]): Row => ({
+    ([owner, backups, term, since, came, wait, incoming, wanted]): Row => ({
       owner: id(owner),
-      term,
       backups: backups.map(id),
+      term,
+      since,
+      came: comings[came]!,
+      wait: wait === 1,
       incoming: id(incoming),
-      move,
-      source,
+      wanted: wanted.map(id),
     }),
   );
   return { epoch: wire.epoch, writer: wire.writer, members: wire.members, rows };

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { applyRecords, decodeMessage, encodeMessage, RecordBatch } from "./handoff-wire.ts";
+import { applyRecords, decodeMessage, encodeMessage, RecordBatch } from "./transfer-wire.ts";
 
 const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => Buffer.from(array));
 const record = fc.oneof(
@@ -70,9 +70,8 @@ test("a message comes back as it was written", () => {
   const message = fc.record({
     step: fc.nat(255),
     partition: fc.nat(16_383),
-    move: fc.nat(2 ** 48 - 1),
+    since: fc.nat(2 ** 48 - 1),
     session: fc.nat(2 ** 32 - 1),
-    sequence: fc.nat(2 ** 32 - 1),
     body: bytes,
   });
   fc.assert(

@@ -1,0 +1,296 @@
+/**
+ * A partition that this node owns: applies its commands, numbers its writes, sends them to the backups and lets an answer
+ * out only when all of them have what it rests on. The order in which a command is dealt with is: apply, replicate,
+ * acknowledge. (PacificA: the primary's side of replication.)
+ */
+import { RingcacheError } from "../errors.ts";
+import { planted } from "../planted.ts";
+import type { PartitionStore } from "../storage/partition-store.ts";
+import { unconfirmedBytesMax } from "./backup-link.ts";
+import type { BackupStream, StreamOwner } from "./backup-stream.ts";
+import { type Command, noBytes, Op, type Reply } from "./command.ts";
+import type { Receipts } from "./receipts.ts";
+import { type Receipt, WriteKind } from "./write-wire.ts";
+
+/** All that a partition is, and that a copy of it has. */
+export interface Partition {
+  readonly store: PartitionStore;
+  readonly receipts: Receipts;
+  /** The number of the last write that was applied. */
+  lsn: number;
+}
+
+/** An answer that waits for the backups. One of the two is called, once. */
+export interface Waiting {
+  readonly deadlineAtMs: number;
+  acknowledged(): void;
+  /** Of a write the outcome is unknown; a read has simply not been answered. */
+  failed(error: RingcacheError): void;
+}
+
+interface Place {
+  readonly lsn: number;
+  /** Undefined: nobody waits for it, any more or at all. */
+  waiting: Waiting | undefined;
+  /** The key that was written, as the dirty keys name it; empty if it only waits for the writes before it. */
+  readonly key: string;
+}
+
+/** Answers of one partition that wait for its backups. */
+export const waitingMax = 65_536;
+
+export class OwnedPartition implements StreamOwner {
+  readonly partition: number;
+  readonly since: number;
+  readonly data: Partition;
+  /** Keys whose last write, as a backup, isn't known to be on all copies; only what a new owner begins with. */
+  tail: readonly Buffer[];
+  term: number;
+  streams: BackupStream[] = [];
+  serving = false;
+  /** A required backup says that it has no copy. */
+  onBroken: () => void = () => {};
+  /** The last command's answer rests on a write that not all backups have: it is given to {@link wait}. */
+  mustWait = false;
+  readonly #node: string;
+  /** Something has moved: what waits for it looks again. */
+  readonly #progress = new Set<() => void>();
+  #queue: Place[] = [];
+  #head = 0;
+  /** By key, the number of the last write that not all backups have. */
+  readonly #dirty = new Map<string, number>();
+  /** Every write up to this one is on all backups. */
+  #settled: number;
+  #closed = false;
+
+  constructor(node: string, partition: number, since: number, data: Partition, tail: readonly Buffer[] = []) {
+    this.#node = node;
+    this.partition = partition;
+    this.since = since;
+    this.term = since;
+    this.data = data;
+    this.tail = tail;
+    this.#settled = data.lsn;
+  }
+
+  /** How many answers wait. */
+  get waiting(): number {
+    return this.#queue.length - this.#head;
+  }
+
+  /** Too much waits for the backups: no command is taken for now. */
+  get isCongested(): boolean {
+    if (this.waiting >= waitingMax) return true;
+    for (const { required, link } of this.streams) {
+      if (required && link.unconfirmedBytes >= unconfirmedBytesMax) return true;
+    }
+    return false;
+  }
+
+  /** Everything is on every backup that is required. */
+  get isSettled(): boolean {
+    return this.#settled === this.data.lsn && this.streams.every((stream) => !stream.required || stream.live);
+  }
+
+  /** Some required backup says that it has no copy. */
+  get broken(): readonly BackupStream[] {
+    return this.streams.filter((stream) => stream.required && stream.broken);
+  }
+
+  /** Carries the command out; see {@link mustWait}. `nowMs`: milliseconds since 1970. */
+  apply(command: Command, nowMs: number, receipt: Receipt | undefined): Reply {
+    if (receipt !== undefined) {
+      const before = this.data.receipts.find(receipt.origin, receipt.sequence);
+      if (before !== "new") {
+        this.mustWait = this.#settled < this.data.lsn;
+        return this.#reply(before === true);
+      }
+    }
+    const lsn = this.data.lsn;
+    const reply = this.#apply(command, nowMs, receipt);
+    if (receipt !== undefined) {
+      this.data.receipts.record(receipt.origin, receipt.sequence, receipt.oldest, reply.found);
+    }
+    this.mustWait =
+      this.data.lsn > lsn
+        ? this.#settled < this.data.lsn
+        : this.#dirty.size > 0 && this.#dirty.has(nameOf(command.key));
+    if (this.mustWait && (this.data.lsn > lsn ? planted.ackBeforeBackups : planted.readUnreplicated)) {
+      this.mustWait = false;
+    }
+    return reply;
+  }
+
+  /** Whether a write of this number was given up by its sender, who waits for no answer. */
+  isOver(receipt: Receipt): boolean {
+    return this.data.receipts.find(receipt.origin, receipt.sequence) === "over";
+  }
+
+  /**
+   * Calls one of `waiting`'s ends once all that was written so far is on all backups, or can't be any more. To be called
+   * in the turn of the {@link apply} that must wait.
+   */
+  wait(waiting: Waiting): void {
+    const last = this.#queue.at(-1);
+    if (last?.lsn === this.data.lsn && last.waiting === undefined && this.#queue.length > this.#head) {
+      last.waiting = waiting;
+    } else this.#queue.push({ lsn: this.data.lsn, waiting, key: "" });
+  }
+
+  /** Removes expired entries, as a write of the owner's own; returns how many entries were looked at. */
+  sweep(nowMs: number, limit: number): { seen: number; expired: number } {
+    let expired = 0;
+    const seen = this.data.store.sweep(nowMs, limit, (key) => {
+      expired++;
+      this.#replicate(WriteKind.delete, key, noBytes, 0, undefined);
+    });
+    return { seen, expired };
+  }
+
+  /** Fails the answers whose time is over: the writes themselves go on. */
+  expire(nowMs: number): void {
+    for (let i = this.#head; i < this.#queue.length; i++) {
+      const place = this.#queue[i]!;
+      if (place.waiting === undefined || place.waiting.deadlineAtMs > nowMs) continue;
+      const { waiting } = place;
+      place.waiting = undefined;
+      waiting.failed(
+        new RingcacheError(
+          "DEADLINE_EXCEEDED",
+          `the backups of partition ${this.partition} did not confirm in time`,
+          {
+            outcome: "unknown",
+          },
+        ),
+      );
+    }
+  }
+
+  /** Resolves once `holds`, looked at whenever a backup has made progress; false if the partition was closed. */
+  until(holds: () => boolean): Promise<boolean> {
+    if (this.#closed) return Promise.resolve(false);
+    if (holds()) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!this.#closed && !holds()) return;
+        this.#progress.delete(look);
+        resolve(!this.#closed);
+      };
+      this.#progress.add(look);
+    });
+  }
+
+  progressed(): void {
+    let settled = this.data.lsn;
+    for (const { required, acked } of this.streams) if (required && acked < settled) settled = acked;
+    if (settled > this.#settled) this.#settled = settled;
+    this.#acknowledge();
+    for (const look of [...this.#progress]) look();
+  }
+
+  refusedBy(stream: BackupStream): void {
+    this.progressed();
+    if (stream.required) this.onBroken();
+  }
+
+  /** This node owns it no more: what wasn't acknowledged has an unknown outcome. */
+  close(error: RingcacheError): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.serving = false;
+    // First: a stream that closes is needed no more, and what waits for it must not be acknowledged therefore.
+    const waiting = this.#queue.slice(this.#head);
+    this.#queue = [];
+    this.#head = 0;
+    this.#dirty.clear();
+    for (const stream of this.streams) stream.close();
+    this.streams = [];
+    for (const place of waiting) place.waiting?.failed(error);
+    for (const look of [...this.#progress]) look();
+  }
+
+  #apply(command: Command, nowMs: number, receipt: Receipt | undefined): Reply {
+    const { store } = this.data;
+    const { key, value, expiresAtMs } = command;
+    switch (command.op) {
+      case Op.get: {
+        const entry = store.get(key, nowMs);
+        return entry === undefined ? this.#reply(false) : this.#reply(true, entry.value, entry.expiresAtMs);
+      }
+      case Op.has:
+        return this.#reply(store.get(key, nowMs) !== undefined);
+      case Op.set:
+        store.set(key, value, expiresAtMs);
+        this.#replicate(WriteKind.set, key, value, expiresAtMs, receipt);
+        return this.#reply(true);
+      case Op.cas: {
+        const entry = store.get(key, nowMs);
+        const { expected } = command;
+        const matches = expected === undefined ? entry === undefined : entry?.value.equals(expected) === true;
+        if (!matches) return this.#reply(false);
+        store.set(key, value, expiresAtMs);
+        this.#replicate(WriteKind.set, key, value, expiresAtMs, receipt);
+        return this.#reply(true);
+      }
+      case Op.delete: {
+        const { size } = store;
+        const found = store.delete(key, nowMs);
+        // One that had expired is removed too, and must go everywhere.
+        if (store.size !== size)
+          this.#replicate(WriteKind.delete, key, noBytes, 0, found ? receipt : undefined);
+        return this.#reply(found);
+      }
+    }
+  }
+
+  #replicate(
+    kind: number,
+    key: Buffer,
+    value: Buffer,
+    expiresAtMs: number,
+    receipt: Receipt | undefined,
+  ): void {
+    const lsn = ++this.data.lsn;
+    let required = false;
+    for (const stream of this.streams) {
+      stream.write(this.partition, lsn, this.#settled, { kind, key, value, expiresAtMs, receipt });
+      required ||= stream.required;
+    }
+    if (!required) {
+      this.#settled = lsn;
+      return;
+    }
+    const name = nameOf(key);
+    this.#dirty.set(name, lsn);
+    this.#queue.push({ lsn, waiting: undefined, key: name });
+  }
+
+  #acknowledge(): void {
+    const settled = this.#settled;
+    while (this.#head < this.#queue.length) {
+      const place = this.#queue[this.#head]!;
+      if (place.lsn > settled) break;
+      this.#head++;
+      if (place.key !== "" && this.#dirty.get(place.key) === place.lsn) this.#dirty.delete(place.key);
+      const { waiting } = place;
+      place.waiting = undefined;
+      waiting?.acknowledged();
+    }
+    if (this.#head === this.#queue.length) {
+      this.#queue = [];
+      this.#head = 0;
+    } else if (this.#head > 1_024 && this.#head * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+
+  #reply(found: boolean, value: Buffer = noBytes, expiresAtMs = 0): Reply {
+    return { found, value, expiresAtMs, node: this.#node };
+  }
+}
+
+/** One character a byte, so equal exactly if the bytes are. */
+function nameOf(key: Buffer): string {
+  return key.toString("latin1");
+}

@@ -1,0 +1,399 @@
+/** An owner and its backups over links that lose connections: what is acknowledged is everywhere, whatever happens. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { RingcacheError } from "../errors.ts";
+import { silentLog } from "../log.ts";
+import type { CallHandler, PeerAddress } from "../peers/messages.ts";
+import type { Peers } from "../peers/peers.ts";
+import { PeerKind } from "../ring/calls.ts";
+import type { Member } from "../ring/table.ts";
+import { type Runtime, systemRuntime } from "../runtime.ts";
+import { PartitionStore } from "../storage/partition-store.ts";
+import { BackupLink } from "./backup-link.ts";
+import { BackupStream } from "./backup-stream.ts";
+import { type Command, noBytes, Op } from "./command.ts";
+import { Copies, type Copy, copyOf } from "./copies.ts";
+import { OwnedPartition, type Partition } from "./owned-partition.ts";
+import { Receipts } from "./receipts.ts";
+import { fill, resume } from "./transfer.ts";
+import { encodeMessage, encodeNumber, no, Step } from "./transfer-wire.ts";
+
+const partition = 3;
+
+function memberOf(id: string): Member {
+  return { id, incarnation: `${id}-1`, host: "h", port: 1, http: "", zone: "", leaving: false, dead: "" };
+}
+
+class BackupNode {
+  readonly member: Member;
+  readonly copies: Copies;
+  /** The epoch of the owner that its table knows. */
+  since = 0;
+
+  constructor(id: string) {
+    this.member = memberOf(id);
+    this.copies = new Copies({
+      log: silentLog,
+      refuses: () => false,
+      since: () => this.since,
+      needs: () => false,
+    });
+  }
+
+  get copy(): Copy | undefined {
+    return this.copies.get(partition);
+  }
+
+  serve(from: string, kind: number, payload: Buffer): Buffer {
+    let answer: Buffer | undefined;
+    const request = {
+      from: { id: from, incarnation: `${from}-1` },
+      payload,
+      reply: (bytes: Uint8Array) => {
+        expect(answer).toBeUndefined();
+        answer = Buffer.from(bytes);
+      },
+    };
+    if (kind === PeerKind.replica) this.copies.serveWrites(request);
+    else this.copies.serveTransfer(request);
+    return answer!;
+  }
+}
+
+/** `trouble`: what happens to the next message: it is lost, or its answer is, with all that are under way. */
+class Network {
+  readonly nodes = new Map<string, BackupNode>();
+  trouble: () => "none" | "lost" | "unanswered" = () => "none";
+  /** No message gets through. */
+  cut = false;
+  messages = 0;
+
+  add(id: string): BackupNode {
+    const node = new BackupNode(id);
+    this.nodes.set(id, node);
+    return node;
+  }
+
+  peersOf(from: string): Peers {
+    const connections = new Map<string, number>();
+    const call = (
+      peer: PeerAddress,
+      kind: number,
+      payload: Uint8Array,
+      _timeoutMs: number,
+      handler: CallHandler,
+    ) => {
+      this.messages++;
+      const bytes = Buffer.from(payload);
+      const connection = connections.get(peer.id) ?? 0;
+      const fails = (): void => {
+        connections.set(peer.id, connection + 1);
+        handler.failed(new RingcacheError("LINK_LOST", "broken", { outcome: "unknown" }));
+      };
+      const isOpen = (): boolean => (connections.get(peer.id) ?? 0) === connection && !this.cut;
+      const trouble = this.trouble();
+      setImmediate(() => {
+        if (!isOpen() || trouble === "lost") return setImmediate(fails);
+        const answer = this.nodes.get(peer.id)!.serve(from, kind, bytes);
+        setImmediate(() => (trouble === "unanswered" || !isOpen() ? fails() : handler.reply(answer)));
+      });
+    };
+    const requestPromise = (peer: PeerAddress, kind: number, payload: Uint8Array, timeoutMs: number) =>
+      new Promise<Buffer>((resolve, failed) =>
+        call(peer, kind, payload, timeoutMs, { reply: resolve, failed }),
+      );
+    return { call, requestPromise } as unknown as Peers;
+  }
+}
+
+const runtime: Runtime = {
+  ...systemRuntime,
+  // Pauses before a retry are not what is tested.
+  after: (delayMs, fn) => systemRuntime.after(Math.min(delayMs, 1), fn),
+};
+
+class Owner {
+  readonly owned: OwnedPartition;
+  readonly peers: Peers;
+  readonly #links = new Map<string, BackupLink>();
+  #sessions = 0;
+
+  constructor(
+    network: Network,
+    id: string,
+    since: number,
+    data: Partition = empty(),
+    tail: readonly Buffer[] = [],
+  ) {
+    this.owned = new OwnedPartition(id, partition, since, data, tail);
+    this.peers = network.peersOf(id);
+  }
+
+  stream(to: Member): BackupStream {
+    const link = this.#links.get(to.id) ?? new BackupLink({ peers: this.peers, runtime, to });
+    this.#links.set(to.id, link);
+    const stream = new BackupStream(this.owned, ++this.#sessions, to, link);
+    this.owned.streams.push(stream);
+    return stream;
+  }
+
+  drop(stream: BackupStream): void {
+    this.owned.streams = this.owned.streams.filter((other) => other !== stream);
+    stream.close();
+  }
+
+  /** As often as it takes. */
+  async fill(to: Member): Promise<BackupStream> {
+    for (let attempt = 0; ; attempt++) {
+      const stream = this.stream(to);
+      try {
+        await fill({ peers: this.peers, runtime, owned: this.owned, stream });
+        return stream;
+      } catch (error) {
+        if (attempt > 200) throw error;
+        this.drop(stream);
+      }
+    }
+  }
+
+  async resume(to: Member): Promise<BackupStream> {
+    const stream = this.stream(to);
+    stream.required = true;
+    await resume({ peers: this.peers, runtime, owned: this.owned, stream });
+    return stream;
+  }
+
+  /** Carries out a command; resolves with what it was answered, or the error. */
+  run(command: Command, deadlineMs = 60_000): Promise<{ found: boolean; value: string } | RingcacheError> {
+    const reply = this.owned.apply(command, Date.now(), undefined);
+    const answer = { found: reply.found, value: reply.value.toString() };
+    if (!this.owned.mustWait) return Promise.resolve(answer);
+    return new Promise((resolve) => {
+      this.owned.wait({
+        deadlineAtMs: performance.now() + deadlineMs,
+        acknowledged: () => resolve(answer),
+        failed: resolve,
+      });
+    });
+  }
+}
+
+function empty(): Partition {
+  return { store: new PartitionStore(), receipts: new Receipts(), lsn: 0 };
+}
+
+function set(key: string, value: string): Command {
+  return {
+    op: Op.set,
+    key: Buffer.from(key),
+    value: Buffer.from(value),
+    expiresAtMs: 0,
+    expected: undefined,
+  };
+}
+
+function get(key: string): Command {
+  return { op: Op.get, key: Buffer.from(key), value: noBytes, expiresAtMs: 0, expected: undefined };
+}
+
+function del(key: string): Command {
+  return { op: Op.delete, key: Buffer.from(key), value: noBytes, expiresAtMs: 0, expected: undefined };
+}
+
+function contents({ store }: Partition): string[] {
+  return [...store.entries()].map(([key, { value, expiresAtMs }]) => `${key}=${value}@${expiresAtMs}`).sort();
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("a partition and its backups", () => {
+  test("no answer leaves before the backup has the write, nor one that rests on it", async () => {
+    const network = new Network();
+    const node = network.add("b");
+    const owner = new Owner(network, "a", 1);
+    await owner.fill(node.member);
+    network.cut = true;
+    const answers: string[] = [];
+    const note = (name: string) => (): void => void answers.push(name);
+    void owner.run(set("k", "v")).then(note("set k"));
+    void owner.run(get("k")).then(note("get k"));
+    void owner.run(get("other")).then(note("get other"));
+    void owner.run(del("k")).then(note("delete k"));
+    for (let i = 0; i < 20; i++) await turn();
+    expect(answers).toEqual(["get other"]);
+    network.cut = false;
+    await owner.owned.until(() => owner.owned.isSettled);
+    await turn();
+    expect(answers).toEqual(["get other", "set k", "get k", "delete k"]);
+    expect(contents(node.copy!)).toEqual([]);
+    expect(node.copy!.lsn).toBe(2);
+  });
+
+  test("a backup that is dropped holds nothing up any more", async () => {
+    const network = new Network();
+    const owner = new Owner(network, "a", 1);
+    const stream = await owner.fill(network.add("b").member);
+    network.cut = true;
+    const answer = owner.run(set("k", "v"));
+    await turn();
+    owner.drop(stream);
+    expect(await answer).toEqual({ found: true, value: "" });
+  });
+
+  test("an answer whose time is over says that its outcome is unknown; what is lost with the ownership too", async () => {
+    const network = new Network();
+    const owner = new Owner(network, "a", 1);
+    await owner.fill(network.add("b").member);
+    network.cut = true;
+    const late = owner.run(set("k", "v"), -1);
+    const lost = owner.run(set("k", "w"));
+    owner.owned.expire(performance.now());
+    expect(await late).toMatchObject({ code: "DEADLINE_EXCEEDED", outcome: "unknown" });
+    owner.owned.close(new RingcacheError("LINK_LOST", "gone", { outcome: "unknown" }));
+    expect(await lost).toMatchObject({ code: "LINK_LOST", outcome: "unknown" });
+  });
+
+  test("a backup takes nothing from an owner of an earlier epoch", async () => {
+    const network = new Network();
+    const node = network.add("b");
+    const owner = new Owner(network, "a", 1);
+    const stream = await owner.fill(node.member);
+    node.since = 2;
+    let settled = false;
+    void owner.run(set("k", "v")).then(() => (settled = true));
+    while (!stream.broken) await turn();
+    expect(settled).toBe(false);
+    expect(contents(node.copy!)).toEqual([]);
+    const begin = { step: Step.begin, partition, since: 1, session: 9, body: encodeNumber(0) };
+    expect(node.serve("a", PeerKind.handoff, encodeMessage(begin))).toEqual(no);
+  });
+
+  test("a fill of another session is not mixed in, and its late messages are refused", async () => {
+    const network = new Network();
+    const node = network.add("b");
+    const begin = (session: number) =>
+      node.serve(
+        "a",
+        PeerKind.handoff,
+        encodeMessage({ step: Step.begin, partition, since: 1, session, body: encodeNumber(0) }),
+      );
+    begin(2);
+    expect(begin(1)).toEqual(no);
+    const final = { step: Step.final, partition, since: 1, session: 1, body: Buffer.alloc(16) };
+    expect(node.serve("a", PeerKind.handoff, encodeMessage(final))).toEqual(no);
+    expect(node.copy!.whole).toBe(false);
+  });
+});
+
+const key = fc.integer({ min: 0, max: 12 }).map((n) => `k${n}`);
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.tuple(fc.constant("set" as const), key) },
+  { weight: 2, arbitrary: fc.tuple(fc.constant("delete" as const), key) },
+  { weight: 2, arbitrary: fc.tuple(fc.constant("turn" as const), key) },
+);
+
+function command([kind, name]: readonly ["set" | "delete", string], i: number): Command {
+  return kind === "delete" ? del(name) : set(name, `v${i}`);
+}
+
+test("whatever is written while a copy is made, and however often the link breaks, the copy ends up the same", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { maxLength: 120 }),
+      fc.integer({ min: 0, max: 300 }),
+      fc.nat(),
+      async (steps, before, seed) => {
+        const network = new Network();
+        const node = network.add("b");
+        const owner = new Owner(network, "a", 1);
+        for (let i = 0; i < before; i++)
+          await owner.run(set(`k${i % 40}`, "x".repeat(i % 7 === 0 ? 30_000 : i)));
+        let random = seed;
+        network.trouble = () => {
+          random = (random * 1_103_515_245 + 12_345) % 2 ** 31;
+          return random % 11 === 0 ? "lost" : random % 13 === 0 ? "unanswered" : "none";
+        };
+        const filled = owner.fill(node.member);
+        const answers: Promise<unknown>[] = [];
+        for (const [i, [kind, name]] of steps.entries()) {
+          if (kind === "turn") await turn();
+          else answers.push(owner.run(command([kind, name], i)));
+        }
+        await filled;
+        answers.push(owner.run(set("last", "v")));
+        await Promise.all(answers);
+        expect(contents(node.copy!)).toEqual(contents(owner.owned.data));
+        expect(node.copy!.lsn).toBe(owner.owned.data.lsn);
+        expect(owner.owned.waiting).toBe(0);
+      },
+    ),
+    { numRuns: 60 },
+  );
+}, 60_000);
+
+test("after the owner's death a backup takes over: nothing acknowledged is missing, and the other backup is the same", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 1, maxLength: 80 }),
+      fc.nat(),
+      fc.boolean(),
+      async (steps, seed, first) => {
+        const network = new Network();
+        const nodes = [network.add("b"), network.add("c")];
+        const owner = new Owner(network, "a", 1);
+        for (const node of nodes) await owner.fill(node.member);
+        let random = seed;
+        network.trouble = () => {
+          random = (random * 1_103_515_245 + 12_345) % 2 ** 31;
+          return random % 4 === 0 ? "lost" : random % 5 === 0 ? "unanswered" : "none";
+        };
+        const acknowledged = new Map<string, string | undefined>();
+        const last = new Map<string, number>();
+        for (const [i, [kind, name]] of steps.entries()) {
+          if (kind === "turn") await turn();
+          else {
+            last.set(name, i);
+            const now = command([kind, name], i);
+            void owner.run(now).then((answer) => {
+              if (!(answer instanceof RingcacheError) && last.get(name) === i)
+                acknowledged.set(name, kind === "set" ? now.value.toString() : undefined);
+            });
+          }
+        }
+        owner.owned.close(new RingcacheError("CLOSED", "dead", { outcome: "unknown" }));
+        network.trouble = () => "none";
+        await turn();
+        const [next, other] = first ? [nodes[0]!, nodes[1]!] : [nodes[1]!, nodes[0]!];
+        const copy = next.copies.take(partition)!;
+        const successor = new Owner(network, next.member.id, 2, copy, copy.tail);
+        other.since = 2;
+        await successor.resume(other.member);
+        expect(contents(other.copy!)).toEqual(contents(successor.owned.data));
+        expect(successor.owned.isSettled).toBe(true);
+        for (const [name, value] of acknowledged) {
+          const entry = successor.owned.data.store.get(Buffer.from(name), 0);
+          expect(entry?.value.toString()).toBe(value);
+        }
+        await successor.run(set("last", "v"));
+        expect(contents(other.copy!)).toEqual(contents(successor.owned.data));
+      },
+    ),
+    { numRuns: 150 },
+  );
+}, 60_000);
+
+test("an owner that handed its partition over is resumed as a backup of the next", async () => {
+  const network = new Network();
+  const a = network.add("a");
+  const b = network.add("b");
+  const owner = new Owner(network, "a", 1);
+  await owner.fill(b.member);
+  for (let i = 0; i < 50; i++) void owner.run(set(`k${i % 7}`, `v${i}`));
+  await owner.owned.until(() => owner.owned.isSettled);
+  a.copies.set(partition, copyOf(owner.owned.data, 1));
+  const copy = b.copies.take(partition)!;
+  const next = new Owner(network, "b", 2, copy, copy.tail);
+  await next.resume(a.member);
+  await next.run(set("k1", "new"));
+  expect(contents(a.copy!)).toEqual(contents(next.owned.data));
+});

@@ -1,0 +1,198 @@
+/**
+ * How a member gets a copy: {@link fill} makes one from nothing while the partition is served, {@link resume} takes over one
+ * that it had as a backup of the owner before. One attempt is one session; whatever goes wrong ends it.
+ */
+import { crc32 } from "node:zlib";
+import { RingcacheError } from "../errors.ts";
+import type { Peers } from "../peers/peers.ts";
+import { PeerKind } from "../ring/calls.ts";
+import { type Runtime, sleep } from "../runtime.ts";
+import type { BackupStream } from "./backup-stream.ts";
+import { noBytes } from "./command.ts";
+import type { OwnedPartition } from "./owned-partition.ts";
+import {
+  decodePosition,
+  encodeFinal,
+  encodeMessage,
+  encodeNumber,
+  Position,
+  RecordBatch,
+  Step,
+  yes,
+} from "./transfer-wire.ts";
+
+const chunkBytes = 64 * 1024;
+/**
+ * Snapshot bytes that have been sent and not confirmed. Several fills share a link with operations and with the writes
+ * of all partitions, and all of these wait behind what is in flight.
+ */
+const windowBytes = 256 * 1024;
+const messageTimeoutMs = 5_000;
+const resumeTimeoutMs = 1_000;
+const retryMs = 10;
+
+export interface TransferOptions {
+  readonly peers: Peers;
+  readonly runtime: Runtime;
+  readonly owned: OwnedPartition;
+  readonly stream: BackupStream;
+}
+
+/**
+ * Resolves when the stream's member has everything, and from that turn on is required. Rejects if it can't be reached,
+ * refuses, or the stream is closed.
+ */
+export async function fill(options: TransferOptions): Promise<void> {
+  const { owned, stream } = options;
+  const { store, receipts } = owned.data;
+  const snapshot = new Snapshot(options);
+  snapshot.send(Step.begin, encodeNumber(owned.data.lsn));
+  // From this turn on every write goes there too, behind what was sent before it.
+  stream.startAt(owned.data.lsn);
+  for (const encoded of receipts.encode()) snapshot.receipts(encoded);
+  snapshot.flush();
+  // What is set from now on comes as a write and, in the order of the store, behind what was there before.
+  let left = store.size;
+  for (const [key, entry] of store.entries()) {
+    if (left-- === 0) break;
+    await snapshot.entry(key, entry.value, entry.expiresAtMs);
+  }
+  await snapshot.final();
+  stream.required = true;
+  const { lsn } = owned.data;
+  const settled = await owned.until(() => stream.closed || stream.broken || stream.acked >= lsn);
+  if (!settled || stream.closed || stream.broken)
+    throw new RingcacheError("CLOSED", "the copy was called off");
+}
+
+/** The messages of one fill that aren't writes. */
+class Snapshot {
+  readonly #options: TransferOptions;
+  readonly #batch = new RecordBatch();
+  #checksum = 0;
+  #unconfirmedBytes = 0;
+  #failure: Error | undefined;
+
+  constructor(options: TransferOptions) {
+    this.#options = options;
+  }
+
+  receipts(encoded: Buffer): void {
+    this.#batch.receipts(encoded);
+    if (this.#batch.sizeBytes >= chunkBytes) this.flush();
+  }
+
+  /** Waits after each chunk, so that requests get their turns, and while the receiver doesn't keep up. */
+  async entry(key: Buffer, value: Uint8Array, expiresAtMs: number): Promise<void> {
+    this.#batch.set(key, value, expiresAtMs);
+    if (this.#batch.sizeBytes < chunkBytes) return;
+    this.flush();
+    await new Promise<void>((resolve) => this.#options.runtime.soon(resolve));
+    await this.#until(() => this.#unconfirmedBytes < windowBytes);
+  }
+
+  async final(): Promise<void> {
+    const { owned, stream } = this.#options;
+    this.flush();
+    await this.#until(() => this.#unconfirmedBytes === 0);
+    // The writes so far arrive before the message that counts them.
+    stream.link.flush();
+    const { store, lsn } = owned.data;
+    this.send(Step.final, encodeFinal({ lsn, entries: store.size, checksum: this.#checksum }));
+    await this.#until(() => this.#unconfirmedBytes === 0);
+  }
+
+  flush(): void {
+    if (this.#batch.sizeBytes === 0) return;
+    const records = this.#batch.take();
+    this.#checksum = crc32(records, this.#checksum);
+    this.send(Step.records, records);
+  }
+
+  send(step: number, body: Buffer): void {
+    const { peers, owned, stream } = this.#options;
+    const { partition, since } = owned;
+    const message = encodeMessage({ step, partition, since, session: stream.session, body });
+    this.#unconfirmedBytes += message.length;
+    peers.requestPromise(stream.to, PeerKind.handoff, message, messageTimeoutMs).then(
+      (answer) => {
+        this.#unconfirmedBytes -= message.length;
+        if (!answer.equals(yes)) {
+          this.#failure ??= new RingcacheError(
+            "LINK_LOST",
+            `${stream.to.id} did not take step ${step} of the copy`,
+          );
+        }
+        owned.progressed();
+      },
+      (error: Error) => {
+        this.#failure ??= error;
+        owned.progressed();
+      },
+    );
+  }
+
+  async #until(holds: () => boolean): Promise<void> {
+    const { owned, stream } = this.#options;
+    const failed = (): boolean => this.#failure !== undefined || stream.closed || stream.broken;
+    const open = await owned.until(() => failed() || holds());
+    if (this.#failure !== undefined) throw this.#failure;
+    if (!open || failed()) throw new RingcacheError("CLOSED", "the copy was called off");
+  }
+}
+
+/**
+ * Brings a backup of the owner before to this owner's state, before the partition is served here. Both have all that was
+ * acknowledged, and each may have writes beyond that which the other lacks: the keys of those get what this owner has.
+ * Tries until it succeeds, the stream is closed, or the backup says that it has no copy, which makes the stream `broken`.
+ */
+export async function resume(options: TransferOptions): Promise<void> {
+  const { stream, runtime } = options;
+  while (!stream.closed && !stream.broken) {
+    try {
+      if (await attempt(options)) return;
+    } catch {
+      // It can't be reached just now: either it will be again, or it leaves the table.
+    }
+    await sleep(runtime, retryMs * (1 + runtime.random()));
+  }
+}
+
+async function attempt({ peers, owned, stream }: TransferOptions): Promise<boolean> {
+  const { partition, since, data } = owned;
+  const { session, to } = stream;
+  const ask = (step: number, body: Buffer): Promise<Buffer> => {
+    const message = encodeMessage({ step, partition, since, session, body });
+    return peers.requestPromise(to, PeerKind.handoff, message, resumeTimeoutMs);
+  };
+  const answer = await ask(Step.resume, noBytes);
+  if (stream.closed) return false;
+  if (answer[0] === Position.none) {
+    stream.refused();
+    return false;
+  }
+  if (answer[0] !== Position.known) return false;
+  const { lsn, keys } = decodePosition(answer);
+  if (lsn !== data.lsn) {
+    for (const body of fixes(owned, keys)) if (!(await ask(Step.fix, body)).equals(yes)) return false;
+    if (!(await ask(Step.fixed, encodeNumber(data.lsn))).equals(yes)) return false;
+  }
+  if (stream.closed) return false;
+  stream.startAt(data.lsn);
+  owned.progressed();
+  return true;
+}
+
+/** What this owner has under the keys on which the two copies may differ, and all that it knows of answered writes. */
+function* fixes({ data, tail }: OwnedPartition, keys: readonly Buffer[]): Generator<Buffer> {
+  const batch = new RecordBatch();
+  const lsn = encodeNumber(data.lsn);
+  for (const encoded of data.receipts.encode()) batch.receipts(encoded);
+  for (const key of [...tail, ...keys]) {
+    const entry = data.store.get(key, Number.NEGATIVE_INFINITY);
+    if (entry === undefined) batch.delete(key);
+    else batch.set(key, entry.value, entry.expiresAtMs);
+    if (batch.sizeBytes >= chunkBytes) yield Buffer.concat([lsn, batch.take()]);
+  }
+  if (batch.sizeBytes > 0) yield Buffer.concat([lsn, batch.take()]);
+}

@@ -1,0 +1,139 @@
+/**
+ * Writes on their way from an owner to a backup: many in one message, of any partitions. All integers are big-endian.
+ *
+ * One write: u32 session, u16 partition, u48 lsn, u48 settled, u8 kind, u8 length of the origin, u32 key length, u32 value
+ * length, f64 expiry; if there is an origin: u48 sequence, u48 oldest, origin; key, value.
+ */
+
+export const WriteKind = { set: 1, delete: 2 } as const;
+
+const headerBytes = 36;
+const receiptBytes = 12;
+
+/** By what a router that sends a write again is told that it was carried out. */
+export interface Receipt {
+  /** The router's incarnation. */
+  readonly origin: string;
+  /** See `Sending`. */
+  readonly sequence: number;
+  readonly oldest: number;
+}
+
+/** One write, as the receiver reads it. Key and value are views into the message. */
+export interface Write {
+  session: number;
+  partition: number;
+  /** The number of the write in its partition: one more than that of the write before. */
+  lsn: number;
+  /** Every write up to this one is on all backups. */
+  settled: number;
+  kind: number;
+  expiresAtMs: number;
+  key: Buffer;
+  value: Buffer;
+  receipt: Receipt | undefined;
+}
+
+export function writeSizeBytes(key: Buffer, value: Uint8Array, receipt: Receipt | undefined): number {
+  const origin = receipt === undefined ? 0 : receiptBytes + receipt.origin.length;
+  return headerBytes + origin + key.length + value.length;
+}
+
+/** Writes one write at `at` into `bytes`, which has room for it; returns where it ends. */
+export function putWrite(
+  bytes: Buffer,
+  at: number,
+  place: { session: number; partition: number; lsn: number; settled: number },
+  write: { kind: number; key: Buffer; value: Uint8Array; expiresAtMs: number; receipt: Receipt | undefined },
+): number {
+  const { kind, key, value, expiresAtMs, receipt } = write;
+  let end = bytes.writeUInt32BE(place.session, at);
+  end = bytes.writeUInt16BE(place.partition, end);
+  end = bytes.writeUIntBE(place.lsn, end, 6);
+  end = bytes.writeUIntBE(place.settled, end, 6);
+  bytes[end++] = kind;
+  bytes[end++] = receipt === undefined ? 0 : receipt.origin.length;
+  end = bytes.writeUInt32BE(key.length, end);
+  end = bytes.writeUInt32BE(value.length, end);
+  end = bytes.writeDoubleBE(expiresAtMs, end);
+  if (receipt !== undefined) {
+    end = bytes.writeUIntBE(receipt.sequence, end, 6);
+    end = bytes.writeUIntBE(receipt.oldest, end, 6);
+    end += bytes.write(receipt.origin, end, "latin1");
+  }
+  bytes.set(key, end);
+  end += key.length;
+  if (value.length > 0) bytes.set(value, end);
+  return end + value.length;
+}
+
+/** Calls `visit` with each write, in order; the object is the same every time. Throws a RangeError if they end within one. */
+export function readWrites(message: Buffer, visit: (write: Write) => void): void {
+  const write: Write = {
+    session: 0,
+    partition: 0,
+    lsn: 0,
+    settled: 0,
+    kind: 0,
+    expiresAtMs: 0,
+    key: message,
+    value: message,
+    receipt: undefined,
+  };
+  for (let at = 0; at < message.length; ) {
+    write.session = message.readUInt32BE(at);
+    write.partition = message.readUInt16BE(at + 4);
+    write.lsn = message.readUIntBE(at + 6, 6);
+    write.settled = message.readUIntBE(at + 12, 6);
+    write.kind = message.readUInt8(at + 18);
+    const originLength = message.readUInt8(at + 19);
+    const keyLength = message.readUInt32BE(at + 20);
+    const valueLength = message.readUInt32BE(at + 24);
+    write.expiresAtMs = message.readDoubleBE(at + 28);
+    at += headerBytes;
+    write.receipt = undefined;
+    if (originLength > 0) {
+      const sequence = message.readUIntBE(at, 6);
+      const oldest = message.readUIntBE(at + 6, 6);
+      at += receiptBytes;
+      write.receipt = { origin: message.toString("latin1", at, at + originLength), sequence, oldest };
+      at += originLength;
+    }
+    const keyEnd = at + keyLength;
+    const valueEnd = keyEnd + valueLength;
+    if (valueEnd > message.length) throw new RangeError("a write is longer than its message");
+    write.key = message.subarray(at, keyEnd);
+    write.value = message.subarray(keyEnd, valueEnd);
+    at = valueEnd;
+    visit(write);
+  }
+}
+
+/** Why writes of a partition were not taken. */
+export const Refusal = {
+  /** No copy is here that this stream belongs to, or an owner of a later epoch is known. */
+  void: 1,
+  /** A write before them is missing: send again from the last confirmed one on. */
+  gap: 2,
+} as const;
+
+export const allTaken: Buffer = Buffer.alloc(0);
+
+/** u32 session and u8 {@link Refusal} of each stream that was refused; every other was taken whole. */
+export function encodeRefusals(refusals: ReadonlyMap<number, number>): Buffer {
+  if (refusals.size === 0) return allTaken;
+  const answer = Buffer.allocUnsafe(5 * refusals.size);
+  let at = 0;
+  for (const [session, refusal] of refusals) {
+    at = answer.writeUInt32BE(session, at);
+    at = answer.writeUInt8(refusal, at);
+  }
+  return answer;
+}
+
+export function decodeRefusals(answer: Buffer): Map<number, number> {
+  const refusals = new Map<number, number>();
+  for (let at = 0; at + 5 <= answer.length; at += 5)
+    refusals.set(answer.readUInt32BE(at), answer.readUInt8(at + 4));
+  return refusals;
+}
