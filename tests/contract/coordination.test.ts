@@ -46,7 +46,7 @@ describe("over one nats-server", () => {
       max_msgs_per_subject: 1,
       storage: "file",
       max_age: 5_000_000_000,
-      subjects: ["$KV.made.>"],
+      subjects: [expect.stringMatching(/^\$KV\.made\.[0-9a-f]{12}\.>$/)],
     });
     expect(coordination.serverVersion).toMatch(/^\d+\.\d+\.\d+/);
     await connection.close();
@@ -70,6 +70,7 @@ describe("over one nats-server", () => {
       current: () => {
         current = true;
       },
+      lost: () => {},
     });
     await until(() => current, "the watch is current");
     const waits: number[] = [];
@@ -136,16 +137,56 @@ describe("nats, when the server fails", () => {
     await writer.close();
   });
 
-  it("ends a watch when the server comes back without its data", async () => {
-    const bucket = await coordination.openBucket("b");
-    written(await bucket.create("a", bytes("1")));
+  it("begins anew when the server comes back without its data, for all nodes alike", async () => {
+    const bucket = await coordination.openBucket("b", { ttlMs: 60_000 });
+    const second = await connectNats({ url: server.url, runtime, log });
+    const theirs = await second.openBucket("b");
+    const revision = written(await bucket.create("a", bytes("1")));
     const seen = await new Recorder(bucket).isCurrent();
+    const also = await new Recorder(theirs).isCurrent();
     await server.kill();
+    const waiting = bucket.update("a", bytes("2"), revision).catch((error: unknown) => error);
     server.wipe();
     await server.restart();
-    await until(() => seen.ended.length > 0, "the watch ends");
-    expect(seen.ended).toMatchObject([{ code: "COORDINATION_UNAVAILABLE" }]);
-    await expect(bucket.get("a")).rejects.toMatchObject({ code: "COORDINATION_UNAVAILABLE" });
+    await seen.sees("lost");
+    await also.sees("lost");
+    expect(await waiting).toMatchObject({ code: "COORDINATION_TIMEOUT" });
+    expect(theirs.generation).toBe(bucket.generation);
+    written(await bucket.create("a", bytes("3")));
+    await seen.sees("a=3");
+    await also.sees("a=3");
+    expect(seen.events).toEqual(["a=1", "current", "lost", "a=3"]);
+    expect(seen.ended).toEqual([]);
+    await second.close();
+    // Made as it was.
+    const connection = await connect({ servers: server.url });
+    const info = await (await jetstream(connection).jetstreamManager()).streams.info("KV_b");
+    expect(info.config).toMatchObject({
+      max_age: 60_000_000_000,
+      max_msgs_per_subject: 1,
+      allow_direct: false,
+    });
+    await connection.close();
+  });
+
+  it("notices a loss by calls that fail, before its watch would", async () => {
+    const bucket = await coordination.openBucket("b");
+    const seen = await new Recorder(bucket).isCurrent();
+    await deleteStream(server.url, "KV_b");
+    await expect(bucket.create("a", bytes("1"))).rejects.toMatchObject({ code: "COORDINATION_TIMEOUT" });
+    await seen.sees("lost", 2_000);
+    written(await bucket.create("a", bytes("1")));
+  });
+
+  it("uses a bucket that somebody made with the nats tool", async () => {
+    const connection = await connect({ servers: server.url });
+    const manager = await jetstream(connection).jetstreamManager();
+    await manager.streams.add({ name: "KV_tool", subjects: ["$KV.tool.>"], max_msgs_per_subject: 1 });
+    const bucket = await coordination.openBucket("tool");
+    written(await bucket.create("a.b", bytes("1")));
+    const seen = await new Recorder(bucket).isCurrent();
+    expect(seen.events).toEqual(["a.b=1", "current"]);
+    await connection.close();
   });
 
   it("answers COORDINATION_TIMEOUT while the server is stopped, and goes on after it", async () => {

@@ -6,7 +6,7 @@ import { bytes, Recorder, text, until, written } from "../support/recorder.ts";
 export interface CoordinationSetup {
   /** Another node's connection to the same store. */
   connect(): Promise<Coordination>;
-  /** Destroys the bucket behind the store's back. */
+  /** Destroys the bucket and its data behind the store's back. */
   destroyBucket(name: string): Promise<void>;
   end(): Promise<void>;
 }
@@ -260,6 +260,7 @@ export function coordinationContract(name: string, setUp: () => Promise<Coordina
             watch.stop();
           },
           current: () => heard.push("current"),
+          lost: () => heard.push("lost"),
           ended: () => heard.push("ended"),
         });
         const witness = new Recorder(other);
@@ -271,17 +272,92 @@ export function coordinationContract(name: string, setUp: () => Promise<Coordina
         await two.close();
         expect(heard).toHaveLength(1);
       });
+    });
 
-      it("ends when the bucket is destroyed, also if one of the same name comes after it", async () => {
-        await bucket.create("a", bytes("1"));
+    describe("losing all data", () => {
+      it("tells every watch, then delivers what is in the bucket that comes after it", async () => {
+        written(await bucket.create("a", bytes("1")));
+        written(await bucket.create("b", bytes("1")));
+        const seen = [bucket, other, other].map((each) => new Recorder(each));
+        for (const each of seen) await each.isCurrent();
+        const before = bucket.generation;
+        expect(other.generation).toBe(before);
+        await setup.destroyBucket(bucket.name);
+        for (const each of seen) await each.sees("lost");
+        expect(bucket.generation).not.toBe(before);
+        expect(other.generation).toBe(bucket.generation);
+        expect(await bucket.get("a")).toBeUndefined();
+        written(await bucket.create("a", bytes("2")));
+        for (const each of seen) {
+          await each.sees("a=2");
+          expect([...each.events].sort()).toEqual(["a=1", "a=2", "b=1", "current", "lost"]);
+          expect(each.events.slice(-3)).toEqual(["current", "lost", "a=2"]);
+          expect(each.ended).toEqual([]);
+        }
+        const late = await new Recorder(other).isCurrent();
+        expect(late.events).toEqual(["a=2", "current"]);
+      });
+
+      it("is noticed although another node made the bucket anew and its revisions have grown past the known", async () => {
+        const first = written(await bucket.create("a", bytes("1")));
+        const revision = written(await bucket.update("a", bytes("2"), first));
         const seen = await new Recorder(other).isCurrent();
         await setup.destroyBucket(bucket.name);
-        const again = await one.openBucket(bucket.name);
-        written(await again.create("a", bytes("2")));
-        await until(() => seen.ended.length > 0, "the watch ends");
-        expect(seen.ended).toHaveLength(1);
-        expect(seen.ended[0]).toMatchObject({ code: "COORDINATION_UNAVAILABLE" });
-        expect(seen.events).not.toContain("a=2");
+        const third = await setup.connect();
+        const again = await third.openBucket(bucket.name);
+        let last = written(await again.create("a", bytes("new")));
+        while (last < revision + 3) last = written(await again.update("a", bytes("new"), last));
+        await seen.sees("a=new");
+        expect(seen.events.filter((event) => event === "lost")).toHaveLength(1);
+        expect(seen.events.indexOf("lost")).toBeLessThan(seen.events.indexOf("a=new"));
+        expect(seen.changes.at(-1)?.revision).toBe(last);
+        await third.close();
+      });
+
+      it("lets no write of before take effect after it, whatever revision the key has there", async () => {
+        let revision = written(await bucket.create("a", bytes("1")));
+        revision = written(await bucket.update("a", bytes("2"), revision));
+        let lost = 0;
+        bucket.watch({
+          change: () => {},
+          lost: () => {
+            lost += 1;
+          },
+        });
+        await setup.destroyBucket(bucket.name);
+        const again = await two.openBucket(bucket.name);
+        // The key gets the very revision that it had.
+        let last = written(await again.create("a", bytes("new")));
+        while (last < revision) last = written(await again.update("a", bytes("new"), last));
+        while (lost === 0) {
+          const results = await Promise.allSettled([
+            bucket.update("a", bytes("old"), revision),
+            bucket.remove("a", revision),
+            bucket.create("b", bytes("old")),
+          ]);
+          // Told in between: from there on, it is the caller's to know.
+          if (lost > 0) break;
+          for (const result of results) expect(result).toMatchObject({ status: "rejected" });
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        const seen = await new Recorder(again).isCurrent();
+        expect(seen.events).toEqual(["a=new", "current"]);
+      });
+
+      it("takes part in everything afterwards, again and again", async () => {
+        const seen = await new Recorder(other).isCurrent();
+        for (let round = 1; round <= 3; round += 1) {
+          written(await bucket.create("a", bytes(String(round))));
+          await seen.sees(`a=${round}`);
+          const witness = new Recorder(bucket);
+          await witness.isCurrent();
+          await setup.destroyBucket(bucket.name);
+          await until(() => seen.events.filter((event) => event === "lost").length === round, "told again");
+          await witness.sees("lost");
+          witness.watch.stop();
+        }
+        expect(seen.events.at(-1)).toBe("lost");
+        expect(seen.currents).toBe(1);
       });
     });
 

@@ -226,6 +226,10 @@ class SimBucket implements Bucket {
     this.#state = state;
   }
 
+  get generation(): string {
+    return "1";
+  }
+
   get name(): string {
     return this.#state.name;
   }

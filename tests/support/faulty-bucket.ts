@@ -29,12 +29,16 @@ export class FaultyBucket implements Bucket {
   readonly staleGets: (Entry | undefined)[] = [];
   /** As if this node were cut off: neither reads nor writes get an answer or take effect. */
   cutOff = false;
-  /** Watches deliver nothing while this is true, and catch up with the next change after it. */
-  deaf = false;
+  /**
+   * Watches deliver nothing while this is true, and catch up with the next change after it. A loss of data is told in
+   * the end; until then nothing gets an answer.
+   */
+  #deaf = false;
   writes = 0;
   readonly #bucket: Bucket;
   #late: (() => Promise<WriteResult>)[] = [];
   #held: (() => void)[] = [];
+  #untold: (() => void)[] = [];
 
   constructor(bucket: Bucket) {
     this.#bucket = bucket;
@@ -44,8 +48,21 @@ export class FaultyBucket implements Bucket {
     return this.#bucket.name;
   }
 
+  get generation(): string {
+    return this.#untold.length > 0 ? "" : this.#bucket.generation;
+  }
+
+  get deaf(): boolean {
+    return this.#deaf;
+  }
+
+  set deaf(deaf: boolean) {
+    this.#deaf = deaf;
+    if (!deaf) for (const tell of this.#untold.splice(0)) tell();
+  }
+
   async get(key: string): Promise<Entry | undefined> {
-    if (this.cutOff) throw noAnswer();
+    if (this.cutOff || this.#untold.length > 0) throw noAnswer();
     return this.staleGets.length > 0 ? this.staleGets.shift() : this.#bucket.get(key);
   }
 
@@ -67,6 +84,12 @@ export class FaultyBucket implements Bucket {
       change: (change) => {
         if (!this.deaf) handlers.change(change);
       },
+      lost: () => {
+        // What was under way is of the life before.
+        this.#late = [];
+        if (this.deaf) this.#untold.push(() => handlers.lost());
+        else handlers.lost();
+      },
     });
   }
 
@@ -86,7 +109,7 @@ export class FaultyBucket implements Bucket {
 
   async #write(run: () => Promise<WriteResult>): Promise<WriteResult> {
     this.writes++;
-    if (this.cutOff) throw noAnswer();
+    if (this.cutOff || this.#untold.length > 0) throw noAnswer();
     switch (this.faults.shift() ?? "none") {
       case "conflict":
         return { written: false };

@@ -38,6 +38,9 @@ export class Recorder {
         this.currents += 1;
         this.events.push("current");
       },
+      lost: () => {
+        this.events.push("lost");
+      },
       ended: (error) => {
         this.ended.push(error);
       },
