@@ -14,7 +14,10 @@ const batchBytes = 64 * 1024;
 const spareMax = 16;
 /** Writes that aren't confirmed; past it the partitions that have a backup there take no more for now. */
 export const unconfirmedBytesMax = 48 * 1024 * 1024;
-const sendTimeoutMs = 2_000;
+/** Handed to the peer link and not answered; the rest waits here, so that a slow backup isn't asked twice for the same. */
+const windowBytes = 4 * 1024 * 1024;
+/** Far longer than a window takes: what has broken is known sooner. */
+const sendTimeoutMs = 10_000;
 const resendMsMin = 5;
 const resendMsMax = 200;
 
@@ -77,8 +80,11 @@ export class BackupLink {
   readonly #peers: Peers;
   readonly #runtime: Runtime;
   readonly #spare: Buffer[] = [];
-  /** Sent and not confirmed, in order. */
-  #sent: Batch[] = [];
+  /** Full or flushed, and not confirmed, in order. */
+  #batches: Batch[] = [];
+  /** How many of them, from the front, have been sent in the present attempt, and their bytes that aren't answered. */
+  #sent = 0;
+  #inFlightBytes = 0;
   #open: Batch | undefined;
   #flushing = false;
   #unconfirmedBytes = 0;
@@ -128,15 +134,15 @@ export class BackupLink {
     const batch = this.#open;
     if (batch === undefined || this.#closed) return;
     this.#open = undefined;
-    this.#sent.push(batch);
-    if (this.#resend === undefined) this.#send(batch);
+    this.#batches.push(batch);
+    this.#pump();
   }
 
   /** Forgets everything; nothing more is confirmed. */
   close(): void {
     this.#closed = true;
     this.#resend?.cancel();
-    this.#sent = [];
+    this.#batches = [];
     this.#open = undefined;
   }
 
@@ -160,31 +166,43 @@ export class BackupLink {
     if (!this.#closed) this.#again();
   }
 
-  #send(batch: Batch): void {
-    batch.attempt = this.#attempt;
-    const bytes = batch.bytes.subarray(0, batch.sizeBytes);
-    this.#peers.call(this.to, PeerKind.replica, bytes, sendTimeoutMs, new BatchCall(this, batch));
+  #pump(): void {
+    if (this.#resend !== undefined) return;
+    while (this.#sent < this.#batches.length) {
+      const batch = this.#batches[this.#sent]!;
+      if (this.#inFlightBytes > 0 && this.#inFlightBytes + batch.sizeBytes > windowBytes) return;
+      this.#sent++;
+      if (batch.confirmed) continue;
+      batch.attempt = this.#attempt;
+      this.#inFlightBytes += batch.sizeBytes;
+      const bytes = batch.bytes.subarray(0, batch.sizeBytes);
+      this.#peers.call(this.to, PeerKind.replica, bytes, sendTimeoutMs, new BatchCall(this, batch));
+    }
   }
 
   #done(batch: Batch): void {
     batch.confirmed = true;
     this.#unconfirmedBytes -= batch.sizeBytes;
-    while (this.#sent[0]?.confirmed === true) {
-      const { bytes } = this.#sent.shift()!;
+    this.#inFlightBytes -= batch.sizeBytes;
+    while (this.#batches[0]?.confirmed === true) {
+      const { bytes } = this.#batches.shift()!;
+      this.#sent--;
       if (bytes.length === batchBytes && this.#spare.length < spareMax) this.#spare.push(bytes);
     }
+    this.#pump();
   }
 
   /** Everything that isn't confirmed is sent anew, after a pause that grows. */
   #again(): void {
     this.#attempt++;
-    for (const batch of this.#sent) batch.attempt = this.#attempt;
+    for (const batch of this.#batches) batch.attempt = this.#attempt;
+    this.#sent = 0;
+    this.#inFlightBytes = 0;
     if (this.#resend !== undefined) return;
     const delayMs = Math.min(resendMsMin * 2 ** Math.min(this.#failures++, 10), resendMsMax);
     this.#resend = this.#runtime.after(delayMs, () => {
       this.#resend = undefined;
-      this.#attempt++;
-      for (const batch of this.#sent) if (!batch.confirmed) this.#send(batch);
+      this.#pump();
     });
   }
 

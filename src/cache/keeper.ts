@@ -202,6 +202,11 @@ export class CacheKeeper implements PartitionKeeper {
     return owned?.broken.some((stream) => stream.leadsTo(backup)) ?? false;
   }
 
+  /** A router that is gone sends nothing again. */
+  forgetOrigin(origin: string): void {
+    for (const [, copy] of this.#copies.entries()) copy.receipts.forget(origin);
+  }
+
   /** This incarnation is dead: every copy is of another time. */
   forgetCopies(): void {
     this.#copies.clear();

@@ -34,6 +34,7 @@ export class CacheNode implements Door {
           const wake = (partition: number): void => router.room.wake(partition);
           const keeper = new CacheKeeper({ ring: joining, runtime, log, partitions, wake });
           joining.on("table", () => keeper.tableChanged());
+          joining.on("left", (member) => keeper.forgetOrigin(member.incarnation));
           joining.on("fenced", () => keeper.forgetCopies());
           joining.on("lost", (lost) =>
             partitions.lost(lost.filter((p) => joining.nodeForPartition(p) === config.node)),
@@ -62,7 +63,7 @@ export class CacheNode implements Door {
   }
 
   get ready(): boolean {
-    return !this.#closed && this.ring.state === "open" && this.ring.isMember;
+    return !this.#closed && this.ring.state === "open" && this.ring.mayServe;
   }
 
   execute(command: Command, done: Done, deadlineMs: number = this.#config.requestDeadlineMs): void {

@@ -183,6 +183,13 @@ export class Ring extends RingEmitter {
     );
   }
 
+  /** Whether the table has this incarnation, and what it owns is nobody else's: by its lease or by its backups' grants. */
+  get mayServe(): boolean {
+    if (this.isMember) return true;
+    const isKnown = memberOf(this.table, this.nodeId)?.incarnation === this.incarnation;
+    return isKnown && this.ownedPartitions().every((partition) => this.#standing.mayServe(partition));
+  }
+
   /** `left`: it has handed everything over and takes nothing any more, whatever a coordinator may still plan. */
   get state(): "open" | "leaving" | "left" | "closed" {
     return this.#state;

@@ -83,7 +83,11 @@ export class Standing {
         const member = memberOf(options.tables.table, id);
         return member?.incarnation === incarnation && member.dead === "";
       },
-      changed: options.peersChanged,
+      changed: () => {
+        // The sooner the others know, the sooner who is cut off gives up what it holds.
+        void this.membership.renew();
+        options.peersChanged();
+      },
     });
     this.#isolation = new Isolation({
       runtime,
@@ -172,12 +176,13 @@ export class Standing {
     this.membership.stop();
   }
 
-  /** What waits for a lease may go on by grants that come in meanwhile. */
+  /** Looks at what time alone changes: grants come in while there is no lease, and who is out of reach stays so. */
   #schedule(): void {
-    const { runtime, config, regained } = this.#options;
+    const { runtime, config, peersChanged, regained } = this.#options;
     this.#timer = runtime.after(pingIntervalMs(config.heartbeatMs, config.leaseMs), () => {
       this.#schedule();
       if (!this.membership.leaseHolds) regained();
+      if (this.#contacts.unreachable().length > 0) peersChanged();
     });
   }
 }
