@@ -11,10 +11,12 @@ export interface JsonAnswer {
 
 export class HttpClient {
   readonly #port: number;
+  readonly #host: string;
   readonly #agent: Agent;
 
-  constructor(port: number, socketsMax = 16) {
+  constructor(port: number, socketsMax = 16, host = "127.0.0.1") {
     this.#port = port;
+    this.#host = host;
     this.#agent = new Agent({ keepAlive: true, maxSockets: socketsMax });
   }
 
@@ -29,7 +31,7 @@ export class HttpClient {
     return new Promise((resolve, reject) => {
       const req = request(
         {
-          host: "127.0.0.1",
+          host: this.#host,
           port: this.#port,
           method,
           path,

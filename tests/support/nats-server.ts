@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
 export interface NatsServerOptions {
+  /** Where it listens; 127.0.0.1 if absent. */
+  readonly host?: string;
   /** Any free one if absent. */
   readonly port?: number;
   /** Kept at the end; without it, a temporary directory that is removed. */
@@ -13,16 +15,22 @@ export interface NatsServerOptions {
   readonly jetstream?: boolean;
   /** More command-line arguments, like `--user`. */
   readonly args?: readonly string[];
+  /** What the command line begins with, like `ip netns exec NAME`: something that becomes the server. */
+  readonly launcher?: readonly string[];
 }
 
 export interface NatsServer {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
+  /** The end of what all its processes so far have logged. */
+  readonly output: string;
   /** SIGTERM, or SIGKILL after 10 s; the temporary directory is removed. Twice is once. */
   stop(): Promise<void>;
   /** SIGKILL; the data stay. */
   kill(): Promise<void>;
+  /** SIGTERM, or SIGKILL after 10 s; the data stay. */
+  terminate(): Promise<void>;
   /** Starts again on the same port and data; ends the running one first (SIGTERM). */
   restart(): Promise<void>;
   /** Deletes the data of a server that isn't running. */
@@ -32,25 +40,33 @@ export interface NatsServer {
 }
 
 const readyMsMax = 20_000;
+const outputSizeMax = 100_000;
+const defaultHost = "127.0.0.1";
 
 export async function startNatsServer(options: NatsServerOptions = {}): Promise<NatsServer> {
   const storeDir = options.storeDir ?? mkdtempSync(join(tmpdir(), "ringcache-nats-"));
   const isTemporary = options.storeDir === undefined;
   const port = options.port ?? (await freePort());
   let running = await launch(port, storeDir, options, isTemporary);
+  let before = "";
   return {
-    url: `nats://127.0.0.1:${port}`,
+    url: `nats://${options.host ?? defaultHost}:${port}`,
     port,
     get pid() {
       return running.child.pid ?? -1;
+    },
+    get output() {
+      return before + running.output();
     },
     async stop() {
       await end(running, "SIGTERM");
       if (isTemporary) rmSync(storeDir, { recursive: true, force: true });
     },
     kill: () => end(running, "SIGKILL"),
+    terminate: () => end(running, "SIGTERM"),
     async restart() {
       await end(running, "SIGTERM");
+      before = (before + running.output()).slice(-outputSizeMax);
       running = await launch(port, storeDir, options, isTemporary);
     },
     wipe() {
@@ -67,6 +83,7 @@ interface Running {
   /** Ends the server if this process dies without doing so: its end of the pipe closes. */
   readonly watchdog: ChildProcess;
   readonly exited: Promise<void>;
+  readonly output: () => string;
 }
 
 async function launch(
@@ -75,10 +92,11 @@ async function launch(
   options: NatsServerOptions,
   isTemporary: boolean,
 ): Promise<Running> {
-  const args = ["-a", "127.0.0.1", "-p", String(port), ...(options.args ?? [])];
-  const { jetstream = true } = options;
+  const { host = defaultHost, jetstream = true, launcher = [] } = options;
+  const args = ["-a", host, "-p", String(port), ...(options.args ?? [])];
   if (jetstream) args.push("-js", "-sd", storeDir);
-  const child = spawn(process.env.NATS_SERVER || "nats-server", args, {
+  const [command, ...rest] = [...launcher, process.env.NATS_SERVER || "nats-server", ...args];
+  const child = spawn(command!, rest, {
     stdio: ["ignore", "ignore", "pipe"],
     // Debian puts it into /usr/sbin, which isn't on every user's PATH.
     env: {
@@ -88,7 +106,7 @@ async function launch(
   });
   let output = "";
   child.stderr?.on("data", (chunk: Buffer) => {
-    output = (output + chunk.toString()).slice(-4_000);
+    output = (output + chunk.toString()).slice(-outputSizeMax);
   });
   let failed: Error | undefined;
   const exited = new Promise<void>((resolve) => {
@@ -104,12 +122,12 @@ async function launch(
     // A Ctrl-C in the terminal goes to the whole group; the watchdog is to outlive it.
     detached: true,
   });
-  const running = { child, watchdog, exited };
+  const running = { child, watchdog, exited, output: () => output };
   const giveUpAt = performance.now() + readyMsMax;
-  while (!(await isReady(port, jetstream))) {
+  while (!(await isReady(host, port, jetstream))) {
     if (hasEnded(child) || failed !== undefined || performance.now() > giveUpAt) {
       await end(running, "SIGKILL");
-      throw new Error(`nats-server didn't start on port ${port}: ${failed?.message ?? output}`);
+      throw new Error(`nats-server didn't start on port ${port}: ${failed?.message ?? output.slice(-4_000)}`);
     }
     await pause(20);
   }
@@ -134,9 +152,9 @@ function hasEnded(child: ChildProcess): boolean {
 }
 
 /** The first line that a server sends says whether it has JetStream; it listens only once its data are recovered. */
-function isReady(port: number, jetstream: boolean): Promise<boolean> {
+function isReady(host: string, port: number, jetstream: boolean): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
+    const socket = connect(port, host);
     let text = "";
     socket.setTimeout(1_000, () => socket.destroy());
     socket.on("data", (chunk) => {

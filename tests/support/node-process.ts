@@ -32,9 +32,11 @@ export class Program {
   readonly #watchdog: ChildProcess;
   readonly #listeners = new Set<() => void>();
 
-  constructor(args: readonly string[], script: string = program) {
+  /** `launcher`: what the command line begins with, like `ip netns exec NAME`: something that becomes the program. */
+  constructor(args: readonly string[], script: string = program, launcher: readonly string[] = []) {
     if (!existsSync(script)) throw new Error(`${script} isn't there: build first, with \`npm run build\``);
-    this.#child = spawn(process.execPath, [script, ...args], {
+    const [command, ...rest] = [...launcher, process.execPath, script, ...args];
+    this.#child = spawn(command!, rest, {
       stdio: ["pipe", "pipe", "pipe"],
       env: { ...process.env, NODE_OPTIONS: "" },
     });
@@ -124,6 +126,8 @@ export interface NodeOptions {
   readonly http?: string;
   /** More of the command line, as it would be typed. */
   readonly args?: readonly string[];
+  /** See {@link Program}. */
+  readonly launcher?: readonly string[];
 }
 
 /** One `ringcache start`. */
@@ -134,15 +138,8 @@ export class NodeProcess extends Program {
   #client: HttpClient | undefined;
 
   constructor(options: NodeOptions) {
-    super([
-      "-node",
-      options.node,
-      "-nats",
-      options.nats,
-      "-http",
-      options.http ?? "127.0.0.1:0",
-      ...(options.args ?? []),
-    ]);
+    const { node, nats, http = "127.0.0.1:0", args = [], launcher } = options;
+    super(["-node", node, "-nats", nats, "-http", http, ...args], undefined, launcher);
     this.id = options.node;
     void this.exited.then(() => this.#client?.close());
   }
@@ -174,13 +171,21 @@ export class NodeProcess extends Program {
 
   /** The port of its HTTP door, as it says itself. */
   get httpPort(): number {
+    return Number(this.#httpAddress[1]);
+  }
+
+  get httpHost(): string {
+    return this.#httpAddress[0]!;
+  }
+
+  get #httpAddress(): string[] {
     const line = this.events("serving")[0];
     if (line === undefined) throw new Error(`${this.id} doesn't serve yet`);
-    return Number(String(line.http).split(":").at(-1));
+    return String(line.http).split(":");
   }
 
   get http(): HttpClient {
-    this.#client ??= new HttpClient(this.httpPort);
+    this.#client ??= new HttpClient(this.httpPort, undefined, this.httpHost);
     return this.#client;
   }
 
@@ -215,7 +220,7 @@ export class Cluster {
   }
 
   /** Starts a node without waiting for it. */
-  spawn(node: string, options: { http?: string; args?: readonly string[]; nats?: string } = {}): NodeProcess {
+  spawn(node: string, options: Partial<Omit<NodeOptions, "node">> = {}): NodeProcess {
     const { args = [], ...rest } = options;
     return this.add(new NodeProcess({ node, nats: this.nats, ...rest, args: [...this.args, ...args] }));
   }
