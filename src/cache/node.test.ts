@@ -107,6 +107,21 @@ test("an operation waits for a partition that is opening, up to its deadline, an
   expect(await run(a, Op.get, "k")).toBe("2");
 });
 
+test("what a compare-and-set expects counts among what may wait", async () => {
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const a = await start("a", { onOwn: () => gate });
+  const expected = Buffer.alloc(16 * 1024 * 1024);
+  const command = { op: Op.cas, key: Buffer.from("k"), value: noBytes, expiresAtMs: 0, expected };
+  const codes: string[] = [];
+  for (let i = 0; i < 17; i++) a.execute(command, (error) => codes.push(error?.code ?? "done"));
+  // 15 of them and their keys fit into 256 MiB.
+  expect(codes).toEqual(["OVERLOADED", "OVERLOADED"]);
+  open();
+});
+
 test("what waits when the node is closed is told so", async () => {
   const a = await start("a", {
     onOwn: (of) =>

@@ -183,7 +183,8 @@ class Operation implements Waiter, CallHandler {
   }
 
   get sizeBytes(): number {
-    return this.#command.key.length + this.#command.value.length;
+    const { key, value, expected } = this.#command;
+    return key.length + value.length + (expected?.length ?? 0);
   }
 
   retry(): void {
