@@ -34,7 +34,8 @@ export const errorTable = {
   OVERLOADED: { status: 503, meaning: "A bounded queue is full; the operation was not carried out." },
   NOT_READY: {
     status: 503,
-    meaning: "This node isn't serving: it is starting, leaving or without its lease.",
+    meaning:
+      "This node isn't serving: it is starting or leaving, or neither its lease nor its backups' grants hold.",
   },
   LINK_LOST: {
     status: 503,

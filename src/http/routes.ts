@@ -147,7 +147,7 @@ function ready(door: Door, res: ServerResponse): void {
   if (!door.ready)
     throw new RingcacheError(
       "NOT_READY",
-      "This node isn't serving: it is starting, leaving or without its lease.",
+      "This node isn't serving: it is starting or leaving, or neither its lease nor its backups' grants hold.",
     );
   sendJson(res, 200, JSON.stringify({ ready: true, node: door.nodeId }));
 }
