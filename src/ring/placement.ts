@@ -8,32 +8,34 @@
  *
  * Copies per member differ by one at most if no zones are named. With zones, nobody has two more than another to whom
  * one of them could be passed on; with one backup per partition, where chains of exchanges never get in each other's
- * way, that is as even as the zones allow (least sum of squares). What is already so isn't changed.
+ * way, that is as even as the zones allow (least sum of squares). What is already so isn't changed. The search is bounded:
+ * if one plan doesn't get to the end of it, the next one goes on from there.
  */
 import { nobody } from "./balance.ts";
 import type { Member } from "./table.ts";
 
 /** After somebody was found, how many more partitions are looked at for somebody with fewer copies yet. */
 const betterLooks = 8;
+/** How many partitions that two members have in common are looked at first; all of them if nothing comes of it. */
+const firstLooks = 32;
+/** Comparisons in one plan, some 50 ms of them; only zones of very different sizes in a large ring take so many. */
+const effortMax = 4_000_000;
 
-export interface PlacementRow {
-  /** By index; who is to own the partition in the end, one that stays, or `nobody`: then it gets no backups. */
-  readonly owner: number;
-  /** Who are to be its backups so far. */
-  readonly wanted: readonly number[];
-  /** Whether somebody has left {@link wanted} who can't be a backup any more. */
-  readonly wantedIsBroken: boolean;
-  /** Who holds its data, best first: these cost no transfer. */
-  readonly holders: readonly number[];
+/** Everybody is named by the index in `members`; the arrays have an element per partition. */
+export interface PlacementInput {
+  readonly members: readonly Member[];
+  /** Who is to own the partition in the end, one that stays, or `nobody`: then it gets no backups. */
+  readonly target: Int32Array;
+  /** Who has the data: the present owner, or `nobody`, and the backups. They cost no transfer. */
+  readonly owner: Int32Array;
+  readonly backups: readonly (readonly number[])[];
+  /** Who are to be the backups so far; `nobody` for one that can't be any more. */
+  readonly wanted: readonly (readonly number[])[];
 }
 
-/** Per partition the members that are to be its backups, by index. */
-export function place(
-  members: readonly Member[],
-  rows: readonly PlacementRow[],
-  backups: number,
-): (readonly number[])[] {
-  const placement = new Placement(members, rows, backups);
+/** Per partition the members that are to be its backups; the very array of the input where nothing changes. */
+export function place(input: PlacementInput, backups: number): readonly (readonly number[])[] {
+  const placement = new Placement(input, backups);
   placement.fill();
   // Anew until a search from scratch finds nothing: then the next plan, which starts from here, finds nothing either.
   while (placement.even());
@@ -41,25 +43,28 @@ export function place(
 }
 
 class Placement {
-  readonly wanted: number[][];
-  readonly #rows: readonly PlacementRow[];
+  readonly wanted: (readonly number[])[];
+  readonly #input: PlacementInput;
   readonly #count: number;
   readonly #zone: Int32Array;
   readonly #staying: readonly boolean[];
-  /** At `owner × count + i`: whether `i` may be a backup of a partition that `owner` owns. */
+  /** At `target × count + i`: whether `i` may be a backup of a partition that `target` is to own. */
   readonly #mayHold: Uint8Array;
-  /** How many backups the owner's partitions get, and in how many zones. */
+  /** How many backups the target's partitions get, and in how many zones. */
   readonly #size: Int32Array;
   readonly #spread: Int32Array;
-  /** Whether two members that may hold the same partition can be in the same zone. */
+  /** Whether two backups of one partition could be in the same zone. */
   readonly #zonesMatter: boolean;
   readonly #load: Int32Array;
-  /** Marks, per search, who was reached. */
-  readonly #via: Link[];
+  /** How the present search reached each member: in the place of `#from` at `#at`; `nobody` if it didn't. */
+  readonly #from: Int32Array;
+  readonly #at: Int32Array;
+  #effort = 0;
 
-  constructor(members: readonly Member[], rows: readonly PlacementRow[], backups: number) {
+  constructor(input: PlacementInput, backups: number) {
+    const { members } = input;
     const count = members.length;
-    this.#rows = rows;
+    this.#input = input;
     this.#count = count;
     this.#staying = members.map((member) => !member.leaving);
     this.#zonesMatter = members.some((member) => member.zone !== "") && backups > 1;
@@ -68,33 +73,39 @@ class Placement {
     this.#size = new Int32Array(count);
     this.#spread = new Int32Array(count);
     this.#load = new Int32Array(count);
-    this.#via = members.map(() => ({ from: nobody, partition: 0 }));
-    for (let owner = 0; owner < count; owner++) {
+    this.#from = new Int32Array(count);
+    this.#at = new Int32Array(count);
+    for (let target = 0; target < count; target++) {
       const zones = new Set<number>();
       let eligible = 0;
       for (let i = 0; i < count; i++) {
-        if (!this.#staying[i] || this.#zone[i] === this.#zone[owner]) continue;
-        this.#mayHold[owner * count + i] = 1;
+        if (!this.#staying[i] || this.#zone[i] === this.#zone[target]) continue;
+        this.#mayHold[target * count + i] = 1;
         eligible++;
         zones.add(this.#zone[i]!);
       }
-      this.#size[owner] = Math.min(eligible, backups);
-      this.#spread[owner] = Math.min(this.#size[owner]!, zones.size);
+      this.#size[target] = Math.min(eligible, backups);
+      this.#spread[target] = Math.min(this.#size[target]!, zones.size);
     }
-    this.wanted = rows.map((row) => (this.#isFit(row) ? row.wanted.slice() : this.#keepable(row)));
+    this.wanted = input.wanted.map((wanted, partition) =>
+      this.#isFit(partition, wanted) ? wanted : this.#keepable(partition, wanted),
+    );
     for (const wanted of this.wanted) for (const i of wanted) this.#load[i]!++;
   }
 
   /** Gives every partition the backups it lacks, each to whoever has the fewest. */
   fill(): void {
+    const { target } = this.#input;
     for (let partition = 0; partition < this.wanted.length; partition++) {
-      const { owner } = this.#rows[partition]!;
-      const wanted = this.wanted[partition]!;
-      while (owner !== nobody && wanted.length < this.#size[owner]!) {
+      const owner = target[partition]!;
+      if (owner === nobody || this.wanted[partition]!.length === this.#size[owner]) continue;
+      const wanted = [...this.wanted[partition]!];
+      while (wanted.length < this.#size[owner]!) {
         const i = this.#leastLoaded(owner, wanted);
         wanted.push(i);
         this.#load[i]!++;
       }
+      this.wanted[partition] = wanted;
     }
   }
 
@@ -104,46 +115,53 @@ class Placement {
    */
   even(): boolean {
     const load = this.#load;
-    let hosted: Hosted[] | undefined;
+    let hosted: Hosted | undefined;
     const stuck = load.map((_, i) => (this.#staying[i] ? 0 : 1));
     let passed = false;
     for (;;) {
-      let from = nobody;
+      let start = nobody;
       let least = nobody;
       for (let i = 0; i < this.#count; i++) {
         if (!this.#staying[i]) continue;
         if (least === nobody || load[i]! < load[least]!) least = i;
-        if (stuck[i] === 0 && (from === nobody || load[i]! > load[from]!)) from = i;
+        if (stuck[i] === 0 && (start === nobody || load[i]! > load[start]!)) start = i;
       }
-      if (from === nobody || load[from]! - load[least]! <= 1) return passed;
+      if (start === nobody || load[start]! - load[least]! <= 1) return passed;
       hosted ??= this.#hosted();
-      const { to, reached } = this.#search(from, load[least]!, hosted);
-      // Whoever was reached can pass on to nobody else either, and has one copy less at most.
-      if (to === nobody) for (const i of reached) stuck[i] = 1;
-      else if (this.#pass(from, to, hosted)) passed = true;
-      else stuck[from] = 1;
+      let search = this.#search(start, load[least]!, hosted, firstLooks);
+      if (search.to === nobody) search = this.#search(start, load[least]!, hosted, Number.POSITIVE_INFINITY);
+      if (this.#effort > effortMax) return false;
+      // Whoever was reached can pass on to nobody else either, and has one copy more at most than anyone there.
+      if (search.to === nobody) for (const i of search.reached) stuck[i] = 1;
+      else if (this.#pass(start, search.to, hosted)) passed = true;
+      else stuck[start] = 1;
     }
   }
 
-  #isFit({ owner, wanted, wantedIsBroken }: PlacementRow): boolean {
-    if (wantedIsBroken || owner === nobody || wanted.length !== this.#size[owner]) return false;
+  #isFit(partition: number, wanted: readonly number[]): boolean {
+    const target = this.#input.target[partition]!;
+    if (target === nobody) return wanted.length === 0;
+    if (wanted.length !== this.#size[target]) return false;
     for (let at = 0; at < wanted.length; at++) {
       const i = wanted[at]!;
-      if (this.#mayHold[owner * this.#count + i] === 0 || wanted.indexOf(i) !== at) return false;
+      if (i === nobody || this.#mayHold[target * this.#count + i] === 0) return false;
+      if (wanted.indexOf(i) !== at) return false;
     }
-    return this.#zonesIn(wanted, nobody) >= this.#spread[owner]!;
+    return !this.#zonesMatter || this.#zonesIn(wanted, nobody) >= this.#spread[target]!;
   }
 
   /** Those that may be backups, in as many zones as possible; who holds the data comes first. */
-  #keepable({ owner, wanted, holders }: PlacementRow): number[] {
+  #keepable(partition: number, wanted: readonly number[]): number[] {
+    const { target, owner, backups } = this.#input;
+    const to = target[partition]!;
     const kept: number[] = [];
-    if (owner === nobody) return kept;
+    if (to === nobody) return kept;
     for (const newZonesOnly of [true, false]) {
-      if (!newZonesOnly && this.#zonesIn(kept, nobody) < this.#spread[owner]!) break;
-      for (const some of [holders, wanted]) {
+      if (!newZonesOnly && this.#zonesIn(kept, nobody) < this.#spread[to]!) break;
+      for (const some of [backups[partition]!, [owner[partition]!], wanted]) {
         for (const i of some) {
-          if (kept.length >= this.#size[owner]!) break;
-          if (this.#mayHold[owner * this.#count + i] === 0 || kept.includes(i)) continue;
+          if (kept.length >= this.#size[to]!) break;
+          if (i === nobody || this.#mayHold[to * this.#count + i] === 0 || kept.includes(i)) continue;
           if (!newZonesOnly || this.#isNewZone(i, kept, nobody)) kept.push(i);
         }
       }
@@ -151,10 +169,10 @@ class Placement {
     return kept;
   }
 
-  #leastLoaded(owner: number, wanted: readonly number[]): number {
+  #leastLoaded(target: number, wanted: readonly number[]): number {
     const load = this.#load;
-    const spreads = this.#zonesMatter && this.#zonesIn(wanted, nobody) < this.#spread[owner]!;
-    const base = owner * this.#count;
+    const spreads = this.#zonesMatter && this.#zonesIn(wanted, nobody) < this.#spread[target]!;
+    const base = target * this.#count;
     let best = nobody;
     for (let i = 0; i < this.#count; i++) {
       if (best !== nobody && load[i]! >= load[best]!) continue;
@@ -184,117 +202,147 @@ class Placement {
     return zones;
   }
 
-  /** Per member its partitions, first those that it would give up without having been sent anything for nothing. */
-  #hosted(): Hosted[] {
-    const hosted = this.#staying.map((): Hosted => ({ partitions: [], from: 0 }));
-    for (const withData of [false, true]) {
-      for (let partition = 0; partition < this.wanted.length; partition++) {
-        const { holders } = this.#rows[partition]!;
-        for (const i of this.wanted[partition]!) {
-          if (holders.includes(i) === withData) hosted[i]!.partitions.push(partition);
-        }
-      }
-    }
+  #hosted(): Hosted {
+    const hosted = new Hosted(this.#count);
+    this.wanted.forEach((wanted, partition) => {
+      for (const i of wanted) this.#host(hosted, i, partition);
+    });
     return hosted;
   }
 
-  /** Whether `to` may take the place of `from` among the partition's backups. */
-  #mayReplace(partition: number, from: number, to: number): boolean {
-    const { owner } = this.#rows[partition]!;
-    const wanted = this.wanted[partition]!;
-    if (this.#mayHold[owner * this.#count + to] === 0 || wanted.includes(to)) return false;
-    return !this.#needsNewZone(owner, wanted, from) || this.#isNewZone(to, wanted, from);
+  #host(hosted: Hosted, i: number, partition: number): void {
+    const { target, owner, backups } = this.#input;
+    const hasData = owner[partition] === i || backups[partition]!.includes(i);
+    hosted.add(i, target[partition]!, hasData, partition);
   }
 
   /** Whether without `from` there are too few zones. */
-  #needsNewZone(owner: number, wanted: readonly number[], from: number): boolean {
-    return this.#zonesMatter && this.#zonesIn(wanted, from) < this.#spread[owner]!;
+  #needsNewZone(target: number, wanted: readonly number[], from: number): boolean {
+    return this.#zonesMatter && this.#zonesIn(wanted, from) < this.#spread[target]!;
   }
 
   /** Whom `start` can pass a copy on to, by way of others if need be: the nearest with at least two fewer. */
-  #search(start: number, leastLoad: number, hosted: readonly Hosted[]): { to: number; reached: number[] } {
-    for (const link of this.#via) link.from = nobody;
+  #search(
+    start: number,
+    leastLoad: number,
+    hosted: Hosted,
+    looks: number,
+  ): { to: number; reached: number[] } {
+    this.#from.fill(nobody);
+    this.#from[start] = start;
     const reached = [start];
     // Grows while it is walked.
     for (const from of reached) {
-      const host = hosted[from]!;
-      const { partitions } = host;
       let to = nobody;
-      let looks = 0;
-      // From where the last search ended: what comes before is of no use any more, more often than not.
-      for (let step = 0; step < partitions.length; step++) {
-        const at =
-          host.from + step < partitions.length ? host.from + step : host.from + step - partitions.length;
-        const found = this.#reach(partitions[at]!, from, start, reached);
-        if (found !== nobody && (to === nobody || this.#load[found]! < this.#load[to]!)) {
-          to = found;
-          if (from === start) host.from = at;
+      let left = betterLooks;
+      for (const list of hosted.of(from)) {
+        for (let at = list.first; at < list.partitions.length && at - list.first < looks; at++) {
+          const partition = list.partitions[at]!;
+          const wanted = this.wanted[partition]!;
+          if (!wanted.includes(from)) {
+            // It was given up. Most of those are at the beginning.
+            if (at === list.first) list.first++;
+            continue;
+          }
+          if (to !== nobody && left-- === 0) return { to, reached };
+          this.#effort += this.#count;
+          if (this.#effort > effortMax) return { to: nobody, reached };
+          const { found, others } = this.#reach(partition, wanted, from, start, reached);
+          if (found !== nobody && (to === nobody || this.#load[found]! < this.#load[to]!)) to = found;
+          if (to !== nobody && this.#load[to] === leastLoad) return { to, reached };
+          if (!others) break;
         }
-        if (reached.length === this.#count) break;
-        if (to !== nobody && (this.#load[to] === leastLoad || ++looks > betterLooks)) break;
       }
       if (to !== nobody) return { to, reached };
     }
     return { to: nobody, reached };
   }
 
-  /** Adds those that may take the place of `from`; returns the one with the fewest copies, if two fewer than `start`. */
-  #reach(partition: number, from: number, start: number, reached: number[]): number {
+  /**
+   * Adds those that may take the place of `from`. `found`: the one with the fewest copies, if two fewer than `start`;
+   * `others`: at another partition of the same target somebody else might be found.
+   */
+  #reach(partition: number, wanted: readonly number[], from: number, start: number, reached: number[]) {
     const load = this.#load;
-    const wanted = this.wanted[partition]!;
-    // What it gave up stays in its list.
-    if (!wanted.includes(from)) return nobody;
-    const { owner } = this.#rows[partition]!;
-    const needsNewZone = this.#needsNewZone(owner, wanted, from);
-    const base = owner * this.#count;
-    let to = nobody;
+    const target = this.#input.target[partition]!;
+    const needsNewZone = this.#needsNewZone(target, wanted, from);
+    const base = target * this.#count;
+    let found = nobody;
+    let others = false;
     for (let i = 0; i < this.#count; i++) {
-      const link = this.#via[i]!;
-      if (link.from !== nobody || i === start || this.#mayHold[base + i] === 0) continue;
-      if (wanted.includes(i) || (needsNewZone && !this.#isNewZone(i, wanted, from))) continue;
-      link.from = from;
-      link.partition = partition;
+      if (this.#from[i] !== nobody || this.#mayHold[base + i] === 0) continue;
+      if (wanted.includes(i) || (needsNewZone && !this.#isNewZone(i, wanted, from))) {
+        others = true;
+        continue;
+      }
+      this.#from[i] = from;
+      this.#at[i] = partition;
       reached.push(i);
-      if (load[i]! <= load[start]! - 2 && (to === nobody || load[i]! < load[to]!)) to = i;
+      if (load[i]! <= load[start]! - 2 && (found === nobody || load[i]! < load[found]!)) found = i;
     }
-    return to;
+    return { found, others };
   }
 
   /** Carries the exchanges out, from the end of the chain; false if they get in each other's way. */
-  #pass(start: number, to: number, hosted: readonly Hosted[]): boolean {
-    const done: { partition: number; from: number; to: number }[] = [];
+  #pass(start: number, to: number, hosted: Hosted): boolean {
+    const before: { partition: number; wanted: readonly number[]; to: number }[] = [];
     for (let i = to; i !== start; ) {
-      const { from, partition } = this.#via[i]!;
-      if (!this.wanted[partition]!.includes(from) || !this.#mayReplace(partition, from, i)) {
-        for (const step of done.reverse()) this.#replace(step.partition, step.to, step.from);
+      const from = this.#from[i]!;
+      const partition = this.#at[i]!;
+      const wanted = this.wanted[partition]!;
+      if (!this.#mayReplace(partition, from, i)) {
+        for (const step of before.reverse()) this.wanted[step.partition] = step.wanted;
         return false;
       }
-      this.#replace(partition, from, i);
-      done.push({ partition, from, to: i });
+      before.push({ partition, wanted, to: i });
+      this.wanted[partition] = wanted.map((other) => (other === from ? i : other));
       i = from;
     }
-    for (const step of done) hosted[step.to]!.partitions.push(step.partition);
+    for (const step of before) this.#host(hosted, step.to, step.partition);
     this.#load[start]!--;
     this.#load[to]!++;
     return true;
   }
 
-  #replace(partition: number, from: number, to: number): void {
+  #mayReplace(partition: number, from: number, to: number): boolean {
+    const target = this.#input.target[partition]!;
     const wanted = this.wanted[partition]!;
-    wanted[wanted.indexOf(from)] = to;
+    if (!wanted.includes(from) || wanted.includes(to)) return false;
+    return !this.#needsNewZone(target, wanted, from) || this.#isNewZone(to, wanted, from);
   }
 }
 
-/** How a member was reached: in the place of `from` at this partition; `nobody` if it wasn't. */
-interface Link {
-  from: number;
-  partition: number;
+interface PartitionList {
+  readonly partitions: number[];
+  /** What comes before was given up. */
+  first: number;
 }
 
-interface Hosted {
-  readonly partitions: number[];
-  /** Where the last search that found something ended. */
-  from: number;
+/**
+ * Which partitions each member is to be a backup of, by who is to own them: of partitions with the same owner one is
+ * often as good as another. What was given up stays in the lists.
+ */
+class Hosted {
+  readonly #count: number;
+  readonly #lists: (PartitionList | undefined)[];
+
+  constructor(count: number) {
+    this.#count = count;
+    this.#lists = new Array<PartitionList | undefined>(2 * count * count).fill(undefined);
+  }
+
+  add(i: number, target: number, hasData: boolean, partition: number): void {
+    const at = (2 * i + (hasData ? 1 : 0)) * this.#count + target;
+    const list = this.#lists[at];
+    if (list === undefined) this.#lists[at] = { partitions: [partition], first: 0 };
+    else list.partitions.push(partition);
+  }
+
+  /** The member's lists, those of partitions whose data it hasn't got first: giving them up wastes nothing. */
+  of(i: number): PartitionList[] {
+    const from = 2 * i * this.#count;
+    return this.#lists.slice(from, from + 2 * this.#count).filter((list) => list !== undefined);
+  }
 }
 
 /** By number: members with the same one fail together. Who has no named zone is alone in its own. */

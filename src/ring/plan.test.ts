@@ -391,7 +391,6 @@ test.each([
   const after = timed(before, [...of.slice(1), member("x", { zone: "z1" }), member("y", { zone: "x" })]);
   expect(moves(after)).toBeGreaterThan(0);
   timed(after, [...of.slice(2), member("x", { zone: "z1" })]);
-  if (process.env.SHOW) console.log(tookMs);
-  // Some tens of milliseconds on a quiet machine; anything quadratic takes seconds.
-  expect(Math.max(...tookMs)).toBeLessThan(1_500);
+  // Some tens of milliseconds on a quiet machine; anything quadratic takes many seconds.
+  expect(Math.max(...tookMs)).toBeLessThan(3_000);
 });

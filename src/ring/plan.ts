@@ -48,18 +48,22 @@ export function plan(table: Table, members: readonly Member[], options: PlanOpti
   const seats = seat(table, cast, fates);
   promote(table, fates, seats, cast);
   balance(seats);
-  const wanted = place(cast.living, placementRows(table, cast, seats), options.backups);
+  const wantedBefore = table.rows.map((row) => indexesOf(row.wanted, cast, true));
+  const wanted = place({ ...seats, wanted: wantedBefore }, options.backups);
 
   const idOf = (i: number): string => (i === nobody ? "" : cast.living[i]!.id);
+  const named = new Set<string>();
   let changed = false;
   const rows = table.rows.map((row, partition) => {
     const target = idOf(seats.target[partition]!);
     const owned = ownedRow(row, fates[partition]!, partition, seats, cast, epoch);
-    const next = aimedRow(owned, target, wanted[partition]!.map(idOf));
+    const isSame = wanted[partition] === wantedBefore[partition];
+    const next = aimedRow(owned, target, isSame ? row.wanted : wanted[partition]!.map(idOf));
     if (next !== row) changed = true;
+    named.add(next.owner);
+    for (const id of next.backups) named.add(id);
     return next;
   });
-  const named = new Set(rows.flatMap((row) => [row.owner, ...row.backups]));
   const present = cast.all.filter((member) => member.dead === "" || named.has(member.id));
   if (!changed && sameMembers(table.members, present)) return undefined;
   return { epoch, members: present, rows, writer: "" };
@@ -123,7 +127,7 @@ function seat(table: Table, cast: Cast, fates: readonly Fate[]): Seats {
       owner[partition] = present;
       target[partition] = stays(incoming) ? incoming : stays(present) ? present : nobody;
     }
-    return row.backups.flatMap((id) => survivors.get(id) ?? []);
+    return indexesOf(row.backups, cast, false);
   });
   const apart = Uint8Array.from(fates, (fate) => (fate === "orphan" ? 1 : 0));
   return { members: living, owner, target, backups, apart };
@@ -149,15 +153,14 @@ function promote(table: Table, fates: readonly Fate[], seats: Seats, { survivors
   });
 }
 
-function placementRows(table: Table, { survivors }: Cast, { owner, target, backups }: Seats) {
-  return table.rows.map((row, partition) => {
-    const wanted = row.wanted.flatMap((id) => survivors.get(id) ?? []);
-    const present = owner[partition]!;
-    // A new owner gets the data of the present one, which may then keep it.
-    const holders = present === nobody ? backups[partition]! : [...backups[partition]!, present];
-    const wantedIsBroken = wanted.length < row.wanted.length;
-    return { owner: target[partition]!, wanted, wantedIsBroken, holders };
-  });
+/** The survivors among `ids`; `nobody` in the place of each of the others, or nothing. */
+function indexesOf(ids: readonly string[], { survivors }: Cast, marksOthers: boolean): number[] {
+  const indexes: number[] = [];
+  for (const id of ids) {
+    const i = survivors.get(id) ?? nobody;
+    if (i !== nobody || marksOthers) indexes.push(i);
+  }
+  return indexes;
 }
 
 /** The row with an owner that lives, if there may be one; `row` itself if it keeps owner and backups. */
@@ -176,8 +179,9 @@ function ownedRow(
       return row;
     case "stays": {
       // Dead backups are the owner's to drop. But an id that is another's now names nobody who has a copy.
-      const backups = row.backups.filter((id) => survivors.has(id) || dead.has(id));
-      return backups.length === row.backups.length ? row : { ...row, backups, term: epoch };
+      const isStill = (id: string): boolean => survivors.has(id) || dead.has(id);
+      if (row.backups.every(isStill)) return row;
+      return { ...row, backups: row.backups.filter(isStill), term: epoch };
     }
     case "promoted": {
       const owner = idOf(seats.owner[partition]!);
@@ -201,7 +205,9 @@ function ownedRow(
 /** The row with what is to become of it; `row` itself if that is in it already. */
 function aimedRow(row: Row, target: string, wanted: readonly string[]): Row {
   const incoming = target === row.owner ? "" : target;
-  const isSame = wanted.length === row.wanted.length && wanted.every((id, i) => id === row.wanted[i]);
+  const isSame =
+    wanted === row.wanted ||
+    (wanted.length === row.wanted.length && wanted.every((id, i) => id === row.wanted[i]));
   return isSame && incoming === row.incoming ? row : { ...row, incoming, wanted };
 }
 
