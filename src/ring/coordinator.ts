@@ -75,6 +75,7 @@ export class Coordinator {
           resolve();
           this.tick();
         },
+        lost: () => this.#lost(),
         ended: reject,
       });
     });
@@ -84,7 +85,7 @@ export class Coordinator {
   async resign(): Promise<void> {
     const held = this.isCoordinator;
     this.stop();
-    if (!held) return;
+    if (!held || this.#revision === 0) return;
     try {
       await this.#options.bucket.remove(coordinatorKey, this.#revision);
     } catch (error) {
@@ -129,6 +130,18 @@ export class Coordinator {
     void this.#claim().then(() => {
       if (this.isCoordinator) this.#schedulePlan(0);
     });
+  }
+
+  /** The office is vacant in the store; who holds it takes it again, and the others give it the time for that. */
+  #lost(): void {
+    this.#revision = 0;
+    this.#holderSeenAtMs = this.#options.runtime.monotonicMs();
+    this.#renewedAtMs = Math.min(
+      this.#renewedAtMs,
+      this.#options.runtime.monotonicMs() - this.#options.leaseMs / 4,
+    );
+    this.#dirty = true;
+    this.tick();
   }
 
   #sight(value: Uint8Array | undefined, revision: number): void {

@@ -6,10 +6,17 @@ export interface MemberRecord extends Omit<Member, "dead"> {
   readonly dead?: boolean;
   /** Ids of the members that this one can't reach; absent in a mark of death and in records of older versions. */
   readonly unreachable?: readonly string[];
+  /** While the store's table is lost: in which life of the store, and the epoch of the last table that this member knows. */
+  readonly lastTable?: LastTable;
   /** For how long the member trusts its last renewal: who judges it waits that long, whatever its own lease is. */
   readonly leaseMs?: number;
   /** Makes every renewal a different value. */
   readonly beat: number;
+}
+
+export interface LastTable {
+  readonly generation: string;
+  readonly epoch: number;
 }
 
 export function memberOfRecord(record: MemberRecord): Member {

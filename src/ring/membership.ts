@@ -10,7 +10,7 @@ import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { PeerAddress, PeerIdentity } from "../peers/messages.ts";
 import { type Runtime, sleep, type Timer } from "../runtime.ts";
-import { deathOf, decodeRecord, encodeRecord, type MemberRecord } from "./member-record.ts";
+import { deathOf, decodeRecord, encodeRecord, type LastTable, type MemberRecord } from "./member-record.ts";
 import { type MemberReport, Sightings } from "./sightings.ts";
 import type { Member } from "./table.ts";
 
@@ -39,6 +39,13 @@ export interface MembershipOptions {
   readonly self: Member;
   /** Ids of the members that this node can't reach; the record tells the others at each renewal. None if absent. */
   unreachable?(): readonly string[];
+  /** The last table that this node knows, while the store has lost it. */
+  lastTable?(): LastTable | undefined;
+  /**
+   * Asked when the store has lost the records and this node's lease has lapsed, so that it can't tell from its record
+   * whether it was declared dead: whether the table says that it lives. Rejects if the ring is closed.
+   */
+  isStillMember?(): Promise<boolean>;
   /** Asks the address of a record that is in this node's way whether that incarnation lives. */
   probe(peer: PeerAddress): Promise<"alive" | "refused" | "replaced" | "silent">;
   /** Some record appeared, changed its content or went; not called for mere renewals. */
@@ -68,6 +75,8 @@ export class Membership {
   #registered = false;
   /** The last incarnation that was fenced: an answer to a renewal that comes later gives it no lease. */
   #fenced = "";
+  /** The records were lost, and it isn't certain yet that this incarnation was not declared dead before. */
+  #doubt: "none" | "unresolved" | "asking" = "none";
   #removal: Promise<void> = Promise.resolve();
 
   constructor(options: MembershipOptions) {
@@ -96,6 +105,7 @@ export class Membership {
       this.#watch = this.#options.bucket.watch({
         change: (change) => this.#sightings.sight(change),
         current: resolve,
+        lost: () => this.#lost(),
         ended: (error) => {
           this.#options.log.error(
             { event: "members-watch-ended", error: error.message },
@@ -115,6 +125,7 @@ export class Membership {
     await this.#removal;
     this.#self = { ...this.#self, incarnation };
     this.#revision = 0;
+    this.#doubt = "none";
     await this.#register();
     this.#registered = true;
     this.#scheduleBeat();
@@ -154,7 +165,8 @@ export class Membership {
   async #removeRecord(): Promise<void> {
     try {
       for (let attempt = 0; attempt < renewalAttempts; attempt++) {
-        if ((await this.#options.bucket.remove(this.#self.id, this.#revision)).written) return;
+        const { bucket } = this.#options;
+        if (this.#revision > 0 && (await bucket.remove(this.#self.id, this.#revision)).written) return;
         // The answer to the last renewal may have been lost.
         if ((await this.#whoseRecord()) !== "ours") return;
       }
@@ -219,7 +231,7 @@ export class Membership {
     const value = encodeRecord(other ?? deathOf(member));
     try {
       const result =
-        sighting === undefined
+        sighting === undefined || sighting.revision === 0
           ? await bucket.create(member.id, value)
           : await bucket.update(member.id, value, sighting.revision);
       if (!result.written) return false;
@@ -284,7 +296,15 @@ export class Membership {
     const sentAtMs = runtime.monotonicMs();
     const self = this.#self;
     const unreachable = this.#options.unreachable?.() ?? [];
-    const value = encodeRecord({ ...self, dead: false, leaseMs, unreachable, beat: ++this.#beats });
+    const lastTable = this.#options.lastTable?.();
+    const value = encodeRecord({
+      ...self,
+      dead: false,
+      leaseMs,
+      unreachable,
+      ...(lastTable !== undefined && { lastTable }),
+      beat: ++this.#beats,
+    });
     const result = await (revision === 0
       ? bucket.create(this.#self.id, value)
       : bucket.update(this.#self.id, value, revision));
@@ -292,12 +312,44 @@ export class Membership {
     this.#revision = result.revision;
     if (self.incarnation === this.#fenced) return true;
     const lapsed = !this.leaseHolds;
+    if (this.#doubt !== "none" && lapsed) {
+      void this.#resolveDoubt();
+      return true;
+    }
+    // Until now nobody could declare this node dead, and from now on only by its new record.
+    this.#doubt = "none";
     const late = this.#isLate;
     this.#leaseUntilMs = Math.max(this.#leaseUntilMs, sentAtMs + leaseMs);
     if (!this.leaseHolds) return true;
     if (late) this.#steadySinceMs = runtime.monotonicMs();
     if (lapsed) this.#options.leaseRegained();
     return true;
+  }
+
+  /** Every member writes its record again, and has a full lease for it. */
+  #lost(): void {
+    this.#revision = 0;
+    this.#sightings.lost();
+    if (Number.isFinite(this.#steadySinceMs)) this.#steadySinceMs = this.#options.runtime.monotonicMs();
+    if (!this.#registered) return;
+    if (this.#doubt === "none") this.#doubt = "unresolved";
+    void this.renew();
+  }
+
+  async #resolveDoubt(): Promise<void> {
+    if (this.#doubt === "asking") return;
+    this.#doubt = "asking";
+    const { incarnation } = this.#self;
+    let isMember: boolean;
+    try {
+      isMember = (await this.#options.isStillMember?.()) ?? true;
+    } catch {
+      return;
+    }
+    if (this.#stopped || !this.#registered || incarnation !== this.#self.incarnation) return;
+    this.#doubt = "none";
+    if (isMember) await this.renew();
+    else this.#fence();
   }
 
   #scheduleBeat(): void {
@@ -351,7 +403,9 @@ export class Membership {
     const revision = readIsNewer ? entry.revision : (seen?.revision ?? 0);
     if (revision <= this.#revision) {
       // A record that was purged leaves no trace to be seen.
-      return entry === undefined && this.leaseAgeMs > purgedAfterLeases * leaseMs ? "others" : "unknown";
+      return entry === undefined && this.#revision > 0 && this.leaseAgeMs > purgedAfterLeases * leaseMs
+        ? "others"
+        : "unknown";
     }
     const record = readIsNewer ? decodeRecord(entry.value) : seen?.record;
     if (record?.incarnation !== this.#self.incarnation || record.dead === true) return "others";

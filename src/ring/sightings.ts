@@ -4,7 +4,7 @@ import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { PeerIdentity } from "../peers/messages.ts";
 import type { Runtime } from "../runtime.ts";
-import { decodeRecord, type MemberRecord, memberOfRecord } from "./member-record.ts";
+import { decodeRecord, type LastTable, type MemberRecord, memberOfRecord } from "./member-record.ts";
 import type { Member } from "./table.ts";
 
 /** Past incarnations that are remembered of an id; of earlier ones it is found out again. */
@@ -23,6 +23,8 @@ export interface Sighting {
 export interface MemberReport extends PeerIdentity {
   /** Ids of the members that it can't reach. */
   readonly unreachable: readonly string[];
+  /** The last table that it knows, if the store has lost it. */
+  readonly lastTable: LastTable | undefined;
   /** When its last renewal was seen here, on this node's monotonic clock. */
   readonly seenAtMs: number;
 }
@@ -53,12 +55,10 @@ export class Sightings {
 
   /** What the {@link living} say about one another. */
   reports(): MemberReport[] {
-    return this.#livingRecords().map(({ record: { id, incarnation, unreachable = [] }, seenAtMs }) => ({
-      id,
-      incarnation,
-      unreachable,
-      seenAtMs,
-    }));
+    return this.#livingRecords().map(({ record, seenAtMs }) => {
+      const { id, incarnation, unreachable = [], lastTable } = record;
+      return { id, incarnation, unreachable, lastTable, seenAtMs };
+    });
   }
 
   /** Certain: the record was seen to be followed by another or by none, or it marks this incarnation dead. */
@@ -85,6 +85,15 @@ export class Sightings {
     this.#options.changed();
   }
 
+  /**
+   * The store has lost its records. What was known of the members is still so, and each is given its time anew: a member
+   * that lives writes its record again.
+   */
+  lost(): void {
+    const seenAtMs = this.#options.runtime.monotonicMs();
+    for (const [id, sighting] of this.#byId) this.#byId.set(id, { ...sighting, revision: 0, seenAtMs });
+  }
+
   sight(change: Change): void {
     const known = this.#byId.get(change.key);
     if (known !== undefined && known.revision >= change.revision) return;
@@ -98,6 +107,10 @@ export class Sightings {
       );
       return;
     }
+    if (known !== undefined && record !== undefined && this.#isAnotherLife(known, record)) {
+      this.#byId.set(change.key, { ...known, revision: change.revision });
+      return;
+    }
     const before = known?.record;
     const past = [...(known?.past ?? [])];
     if (before !== undefined && before.incarnation !== record?.incarnation) past.push(before.incarnation);
@@ -109,6 +122,16 @@ export class Sightings {
     });
     const firstSeenGone = known === undefined && record === undefined;
     if (firstSeenGone || !saySame(before, record)) this.#options.changed();
+  }
+
+  /**
+   * A member that was declared dead finds no trace of that in a store that has lost it, and writes its record again. It
+   * stays dead: its partitions have gone to others. It learns that from the table.
+   */
+  #isAnotherLife(known: Sighting, { incarnation, dead }: MemberRecord): boolean {
+    if (known.revision !== 0 || dead === true) return false;
+    const wasDead = known.record?.incarnation === incarnation && known.record.dead === true;
+    return wasDead || known.past.includes(incarnation);
   }
 
   #livingRecords(): { record: MemberRecord; seenAtMs: number }[] {

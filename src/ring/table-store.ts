@@ -1,14 +1,21 @@
-/** This node's view of the published table, and the one way to change it: compare-and-set on its revision. */
+/**
+ * This node's view of the published table, and the one way to change it: compare-and-set on its revision. If the store
+ * loses its data, what this node knows stays in force; nothing is published until a table is back in the store, written by
+ * this node ({@link TableStore.writeBack}) or another. Its epoch is far above any that may have been lost, so that
+ * epochs go up for every node, whatever it had seen.
+ */
 import type { Bucket, Watch } from "../coordination/coordination.ts";
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { type Runtime, sleep } from "../runtime.ts";
-import { decodeTable, emptyTable, encodeTable, type Table } from "./table.ts";
+import { decodeTable, emptyTable, encodeTable, type History, type Table } from "./table.ts";
 
 const tableKey = "table";
 /** Between two looks at a store that doesn't answer or answers with what is known to be old. */
 const retryDelayMs = 20;
 const retryDelayMsMax = 500;
+/** More tables than could have been published without any living node having seen one of them. */
+const restoredEpochStep = 1_000;
 
 export interface TableStoreOptions {
   readonly bucket: Bucket;
@@ -17,13 +24,16 @@ export interface TableStoreOptions {
   readonly log: Log;
   /** Names this process among the writers. */
   readonly writer: string;
+  /** Names the platform's history of tables, see {@link History}. */
+  readonly history?: string;
+  /** The store has lost the table; it is to be written back. */
+  lost?(): void;
+  /** A table is in force again that knows nothing of tables that this node has seen and may have acted on. */
+  undone?(): void;
 }
 
 export class TableStore {
-  readonly #bucket: Bucket;
-  readonly #runtime: Runtime;
-  readonly #log: Log;
-  readonly #writer: string;
+  readonly #options: TableStoreOptions;
   readonly #listeners = new Set<(table: Table, previous: Table) => void>();
   #table: Table;
   #revision = 0;
@@ -32,17 +42,29 @@ export class TableStore {
   #closed = false;
   /** Publications of this node run one after the other: they would only conflict with each other. */
   #queue: Promise<void> = Promise.resolve();
+  /** Ends when a table is back in a store that lost it. */
+  #restoration: { readonly ended: Promise<void>; readonly end: () => void } | undefined;
+  #restorations = 0;
+  /** A table in the store that isn't the one to be restored: of a node that was started on the empty store. */
+  #intruder = { revision: 0, epoch: 0 };
 
   constructor(options: TableStoreOptions) {
-    this.#bucket = options.bucket;
-    this.#runtime = options.runtime;
-    this.#log = options.log;
-    this.#writer = options.writer;
+    this.#options = options;
     this.#table = emptyTable(options.partitions);
   }
 
   get table(): Table {
     return this.#table;
+  }
+
+  /** The store has lost the table, and none is back yet as far as this node knows: it knows the last of those before. */
+  get isRestoring(): boolean {
+    return this.#restoration !== undefined;
+  }
+
+  /** Of the store. */
+  get generation(): string {
+    return this.#options.bucket.generation;
   }
 
   /** Called in the turn in which a newer table becomes known here. */
@@ -54,14 +76,15 @@ export class TableStore {
   /** Resolves when the table that was there has been seen. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#watch = this.#bucket.watch({
+      this.#watch = this.#options.bucket.watch({
         change: (change) => {
           if (change.key === tableKey && change.value !== undefined)
             this.#adopt(change.value, change.revision);
         },
         current: resolve,
+        lost: () => this.#lost(),
         ended: (error) => {
-          this.#log.error(
+          this.#options.log.error(
             { event: "table-watch-ended", error: error.message },
             "the watch on the table ended",
           );
@@ -75,12 +98,14 @@ export class TableStore {
     this.#closed = true;
     this.#watch?.stop();
     this.#listeners.clear();
+    this.#restoration?.end();
   }
 
   /**
    * Publishes `change(current table)` unless that is undefined. When this resolves the outcome is decided and
    * {@link table} is at least as new as it: look there. A conflict or a lost answer runs `change` again on the
-   * newer table, so it must be a pure function that returns undefined once its work is done. Rejects with CLOSED.
+   * newer table, so it must be a pure function that returns undefined once its work is done. While the store is
+   * without a table it waits. Rejects with CLOSED.
    */
   publish(change: (table: Table) => Table | undefined): Promise<void> {
     const run = this.#queue.then(() => this.#publish(change));
@@ -88,19 +113,72 @@ export class TableStore {
     return run;
   }
 
+  /** Resolves when the table that is known then was the latest at some time after the call. */
+  confirm(): Promise<void> {
+    const restorations = this.#restorations;
+    return this.publish((table) =>
+      this.#restorations > restorations ? undefined : { ...table, epoch: table.epoch + 1 },
+    );
+  }
+
+  /**
+   * Writes the table that this node knows into a store that has lost it, unless another has. Only for who knows that no
+   * living node knows a newer one. Resolves after one attempt; {@link isRestoring} says whether there is to be another.
+   */
+  async writeBack(): Promise<void> {
+    if (!this.isRestoring || this.#closed) return;
+    const { bucket, history, log } = this.#options;
+    const { revision, epoch } = this.#intruder;
+    const table = {
+      ...this.#table,
+      epoch: Math.max(this.#table.epoch, epoch) + restoredEpochStep,
+      writer: this.#nextWriter(),
+      ...withHistory({ id: this.#table.history?.id ?? history, restoredFrom: this.#table.epoch }),
+    };
+    const value = encodeTable(table);
+    try {
+      const result =
+        revision === 0
+          ? await bucket.create(tableKey, value)
+          : await bucket.update(tableKey, value, revision);
+      if (result.written) {
+        const message = `wrote table ${this.#table.epoch} back into the store as ${table.epoch}`;
+        log.warn({ event: "table-restored", epoch: table.epoch }, message);
+        this.#adopt(value, result.revision);
+      }
+    } catch (error) {
+      log.debug(
+        { event: "restore-unanswered", error: messageOf(error) },
+        "no answer to writing the table back",
+      );
+    }
+    await this.#catchUp(0);
+  }
+
+  /** A newer table than the known one that another node has seen before the store lost it. */
+  learn(value: Uint8Array): void {
+    const table = this.#decode(value, 0);
+    if (table === undefined || !this.isRestoring || !this.#follows(table)) return;
+    this.#replace(table);
+  }
+
   async #publish(change: (table: Table) => Table | undefined): Promise<void> {
     let delayMs = retryDelayMs;
     for (;;) {
+      while (this.#restoration !== undefined && !this.#closed) await this.#restoration.ended;
       if (this.#closed) throw new RingcacheError("CLOSED", "the ring was closed");
       const base = this.#revision;
       const next = change(this.#table);
       if (next === undefined) return;
-      const value = encodeTable({ ...next, writer: `${this.#writer}/${++this.#attempts}` });
+      const history = this.#table.epoch > 0 ? this.#table.history : undefined;
+      const { id = this.#options.history, restoredFrom = 0 } = history ?? {};
+      const writer = this.#nextWriter();
+      const value = encodeTable({ ...next, writer, ...withHistory({ id, restoredFrom }) });
       try {
         const result =
           base === 0
-            ? await this.#bucket.create(tableKey, value)
-            : await this.#bucket.update(tableKey, value, base);
+            ? await this.#options.bucket.create(tableKey, value)
+            : await this.#options.bucket.update(tableKey, value, base);
         if (result.written) {
           this.#adopt(value, result.revision);
           return;
@@ -108,13 +186,13 @@ export class TableStore {
       } catch (error) {
         // No answer is not an answer: the write may be stored, or still be. Only a newer revision decides, either
         // this one's or that of the same change tried again on the same base.
-        this.#log.debug(
+        this.#options.log.debug(
           { event: "table-write-unanswered", error: messageOf(error) },
           "no answer to a table write",
         );
       }
       if (!(await this.#catchUp(base))) {
-        await sleep(this.#runtime, delayMs * (0.5 + this.#runtime.random()));
+        await sleep(this.#options.runtime, delayMs * (0.5 + this.#options.runtime.random()));
         delayMs = Math.min(delayMs * 2, retryDelayMsMax);
       } else {
         delayMs = retryDelayMs;
@@ -126,36 +204,113 @@ export class TableStore {
   async #catchUp(base: number): Promise<boolean> {
     if (this.#revision > base) return true;
     try {
-      const entry = await this.#bucket.get(tableKey);
+      const entry = await this.#options.bucket.get(tableKey);
       if (entry !== undefined) this.#adopt(entry.value, entry.revision);
     } catch (error) {
-      this.#log.debug({ event: "table-read-failed", error: messageOf(error) }, "the table can't be read now");
+      this.#options.log.debug(
+        { event: "table-read-failed", error: messageOf(error) },
+        "the table can't be read now",
+      );
     }
     return this.#revision > base;
   }
 
+  #lost(): void {
+    this.#revision = 0;
+    this.#intruder = { revision: 0, epoch: 0 };
+    // A node that has seen no table has nothing to restore.
+    if (this.#closed || this.#table.epoch === 0) return;
+    if (this.#restoration === undefined) {
+      let end = (): void => {};
+      const ended = new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      this.#restoration = { ended, end };
+    }
+    this.#options.lost?.();
+  }
+
   #adopt(value: Uint8Array, revision: number): void {
-    if (revision <= this.#revision || this.#closed) return;
-    let table: Table;
+    if (revision <= Math.max(this.#revision, this.#intruder.revision) || this.#closed) return;
+    const table = this.#decode(value, revision);
+    const known = this.#table;
+    if (this.#restoration !== undefined) {
+      if (table === undefined || !this.#isRestored(table)) {
+        this.#intruder = { revision, epoch: table?.epoch ?? 0 };
+        return;
+      }
+      this.#restorations++;
+      this.#restoration.end();
+      this.#restoration = undefined;
+    }
+    if (table === undefined) return;
+    if (table.epoch <= known.epoch) {
+      this.#options.log.error(
+        { event: "table-refused", epoch: table.epoch, known: known.epoch, revision },
+        "refused a table that is older than the known one",
+      );
+      return;
+    }
+    if (isAnother(table.history, known.history)) {
+      this.#options.log.error(
+        { event: "platform-replaced", epoch: table.epoch },
+        "this node was started while the store was empty, and the cluster from before is back: following that",
+      );
+    }
+    this.#revision = revision;
+    this.#replace(table);
+  }
+
+  #replace(table: Table): void {
+    const previous = this.#table;
+    this.#table = table;
+    const from = table.history?.restoredFrom ?? 0;
+    const isUndone =
+      from !== (previous.history?.restoredFrom ?? 0) &&
+      previous.epoch > from &&
+      !isAnother(table.history, previous.history);
+    // Before anyone acts on the table.
+    if (isUndone) this.#options.undone?.();
+    for (const listener of [...this.#listeners]) listener(table, previous);
+  }
+
+  /** The same history, going on. */
+  #follows(table: Table): boolean {
+    return table.epoch > this.#table.epoch && !isAnother(table.history, this.#table.history);
+  }
+
+  /** Written back after the loss, and not by a node that knew nothing of what was lost. */
+  #isRestored(table: Table): boolean {
+    const from = table.history?.restoredFrom ?? 0;
+    return this.#follows(table) && from > (this.#table.history?.restoredFrom ?? 0);
+  }
+
+  #decode(value: Uint8Array, revision: number): Table | undefined {
+    const { log, partitions } = this.#options;
     try {
-      table = decodeTable(value);
+      const table = decodeTable(value);
+      if (table.rows.length === partitions) return table;
+      throw new Error(`it has ${table.rows.length} partitions`);
     } catch (error) {
-      this.#log.error(
+      log.error(
         { event: "table-unreadable", revision, error: messageOf(error) },
         "ignored an unreadable table",
       );
-      return;
+      return undefined;
     }
-    const previous = this.#table;
-    if (table.epoch <= previous.epoch || table.rows.length !== previous.rows.length) {
-      this.#log.error(
-        { event: "table-refused", epoch: table.epoch, known: previous.epoch, revision },
-        "refused a table that is older than the known one or has another number of partitions",
-      );
-      return;
-    }
-    this.#revision = revision;
-    this.#table = table;
-    for (const listener of [...this.#listeners]) listener(table, previous);
   }
+
+  #nextWriter(): string {
+    return `${this.#options.writer}/${++this.#attempts}`;
+  }
+}
+
+function withHistory({ id = "", restoredFrom }: { id: string | undefined; restoredFrom: number }): {
+  history?: History;
+} {
+  return id === "" && restoredFrom === 0 ? {} : { history: { id, restoredFrom } };
+}
+
+function isAnother(a: History | undefined, b: History | undefined): boolean {
+  return a !== undefined && b !== undefined && a.id !== b.id;
 }

@@ -45,6 +45,16 @@ export interface Table {
   readonly rows: readonly Row[];
   /** Who published this table and which of its attempts it was: tells one's own ambiguous write from another's. */
   readonly writer: string;
+  /** Absent in a platform's first tables, those made by hand, and those that a plan or a change makes: {@link TableStore} adds it. */
+  readonly history?: History;
+}
+
+/** Which tables are the ones before this one. */
+export interface History {
+  /** The same in all tables of one platform, and in no other's of the same name. */
+  readonly id: string;
+  /** The epoch of the table from which the store was last restored after it had lost its data; 0: it never was. */
+  readonly restoredFrom: number;
 }
 
 const emptyRow: Row = {
@@ -175,7 +185,13 @@ export function encodeTable(table: Table): Uint8Array {
     row.wanted.map(at),
   ]);
   return Buffer.from(
-    JSON.stringify({ epoch: table.epoch, writer: table.writer, members: table.members, rows }),
+    JSON.stringify({
+      epoch: table.epoch,
+      writer: table.writer,
+      history: table.history,
+      members: table.members,
+      rows,
+    }),
   );
 }
 
@@ -184,6 +200,7 @@ export function decodeTable(bytes: Uint8Array): Table {
   const wire = JSON.parse(Buffer.from(bytes).toString("utf8")) as {
     epoch: number;
     writer: string;
+    history?: History;
     members: Member[];
     rows: WireRow[];
   };
@@ -203,5 +220,6 @@ export function decodeTable(bytes: Uint8Array): Table {
       wanted: wanted.map(id),
     }),
   );
-  return { epoch: wire.epoch, writer: wire.writer, members: wire.members, rows };
+  const { epoch, writer, history, members } = wire;
+  return { epoch, writer, members, rows, ...(history !== undefined && { history }) };
 }
