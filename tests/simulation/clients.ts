@@ -1,8 +1,9 @@
 /** Clients that use every node at once and write down what they asked and were told. */
 import { type Command, noBytes, Op, type Reply } from "../../src/cache/command.ts";
 import type { RingcacheError } from "../../src/errors.ts";
+import { partitionOf, slotOf } from "../../src/ring/slots.ts";
 import type { Cluster, ClusterNode } from "./cluster.ts";
-import type { Operation } from "./linearizability.ts";
+import type { Operation, Value } from "./linearizability.ts";
 import type { Random } from "./random.ts";
 
 /** From a client to the node it uses. */
@@ -11,27 +12,65 @@ const wayMs = 0.1;
 export interface Failure {
   readonly client: string;
   readonly node: string;
+  readonly partition: number;
   readonly what: string;
   readonly error: RingcacheError;
   readonly fromMs: number;
   readonly untilMs: number;
 }
 
-type Kind = "get" | "set" | "delete" | "has";
+type Kind = "get" | "set" | "delete" | "has" | "cas";
+const kinds: readonly Kind[] = [
+  "get",
+  "get",
+  "get",
+  "get",
+  "set",
+  "set",
+  "set",
+  "delete",
+  "has",
+  "cas",
+  "cas",
+];
+
+/** What a client wants of a key. */
+interface Asked {
+  readonly kind: Kind;
+  readonly key: string;
+  /** Of set and cas. */
+  readonly value: string;
+  /** Of cas. */
+  readonly expected: Value;
+}
+
+export interface ClientsOptions {
+  readonly cluster: Cluster;
+  readonly keyCount: number;
+  /** In the turn in which a node has carried an operation out for a client of its own. */
+  acknowledged(node: ClusterNode, partition: number): void;
+  failed(failure: Failure): void;
+}
 
 export class Clients {
   readonly history: Operation[] = [];
-  readonly failures: Failure[] = [];
+  failures = 0;
   longestWaitMs = 0;
+  /** More than 1: every client thinks so many times longer. */
+  slowness = 1;
+  readonly #options: ClientsOptions;
   readonly #cluster: Cluster;
   readonly #keys: readonly string[];
+  /** Per key the value of the last write that was acknowledged or read that was answered: a good guess for a cas. */
+  readonly #lastSeen = new Map<string, Value>();
   #stopped = false;
   #moment = 0;
   #open = 0;
 
-  constructor(cluster: Cluster, keyCount: number) {
-    this.#cluster = cluster;
-    this.#keys = Array.from({ length: keyCount }, (_, i) => `key-${i}`);
+  constructor(options: ClientsOptions) {
+    this.#options = options;
+    this.#cluster = options.cluster;
+    this.#keys = Array.from({ length: options.keyCount }, (_, i) => `key-${i}`);
   }
 
   /** Operations under way. */
@@ -39,27 +78,26 @@ export class Clients {
     return this.#open;
   }
 
-  /** A client that, whenever it has its answer, thinks for a moment and asks the next node. */
+  partitionOf(key: string): number {
+    return partitionOf(slotOf(Buffer.from(key)), this.#cluster.partitions);
+  }
+
+  /** A client that, whenever it has its answer, thinks for a moment and asks another node. */
   add(name: string, thinkMsMax: number): void {
     const random = this.#cluster.sim.random.fork();
     let serial = 0;
     const next = (): void => {
-      this.#cluster.sim.schedule(random.between(0.1, thinkMsMax), () => {
+      this.#cluster.sim.schedule(random.between(0.1, thinkMsMax) * this.slowness, () => {
         if (this.#stopped) return;
         const { up } = this.#cluster;
         if (up.length === 0) {
           next();
           return;
         }
-        const kind = random.pick<Kind>(["get", "get", "get", "set", "set", "delete", "has"]);
-        this.#ask(
-          name,
-          random.pick(up),
-          kind,
-          random.pick(this.#keys),
-          value(random, `${name}.${serial++}`),
-          next,
-        );
+        const key = random.pick(this.#keys);
+        const expected = random.chance(0.15) ? undefined : this.#lastSeen.get(key);
+        const value = valueNamed(random, `${name}.${serial++}`);
+        this.#ask(name, random.pick(up), { kind: random.pick(kinds), key, value, expected }, next);
       });
     };
     next();
@@ -72,83 +110,113 @@ export class Clients {
   /** Reads every key through every node that is up. */
   readAll(): void {
     for (const node of this.#cluster.up) {
-      for (const key of this.#keys) this.#ask(`final-${node.id}`, node, "get", key, "", () => {});
+      for (const key of this.#keys) {
+        this.#ask(`final-${node.id}`, node, { kind: "get", key, value: "", expected: undefined }, () => {});
+      }
     }
   }
 
-  #ask(client: string, node: ClusterNode, kind: Kind, key: string, written: string, then: () => void): void {
+  #ask(client: string, node: ClusterNode, asked: Asked, then: () => void): void {
     const { sim } = this.#cluster;
-    const invokedAt = ++this.#moment;
+    const { key } = asked;
+    const call = { client, key, invokedAt: ++this.#moment };
     const fromMs = sim.nowMs;
-    const call = { client, key, invokedAt };
     this.#open++;
     node.inFlight++;
-    const command: Command = {
-      op: Op[kind],
-      key: Buffer.from(key),
-      value: kind === "set" ? Buffer.from(written) : noBytes,
-      expiresAtMs: 0,
-    };
-    let calls = 0;
+    let answered = false;
     const done = (error: RingcacheError | undefined, reply: Reply | undefined): void => {
-      if (++calls > 1) throw new Error(`${client} was answered twice: ${kind} ${key}`);
+      if (answered) throw new Error(`${client} was answered twice: ${asked.kind} ${key}`);
+      answered = true;
       this.#open--;
       node.inFlight--;
       this.longestWaitMs = Math.max(this.longestWaitMs, sim.nowMs - fromMs);
-      const completedAt = ++this.#moment;
-      if (reply !== undefined) {
-        this.history.push(answered({ ...call, completedAt }, kind, written, reply));
-      } else if (error !== undefined) {
-        sim.trace(
-          node.id,
-          `failed ${kind} ${key} of ${client}: ${error.code} ${error.outcome} ${error.message}`,
-        );
-        this.failures.push({
-          client,
-          node: node.id,
-          what: `${kind} ${key}`,
-          error,
-          fromMs,
-          untilMs: sim.nowMs,
-        });
-        if (error.outcome === "unknown" && (kind === "set" || kind === "delete")) {
-          const unknown = { ...call, completedAt: undefined };
-          this.history.push(kind === "set" ? { ...unknown, kind, value: written } : { ...unknown, kind });
-        }
-      }
+      if (reply !== undefined) this.#answered({ ...call, completedAt: ++this.#moment }, asked, reply);
+      else if (error !== undefined) this.#failed(call, node, asked, error, fromMs);
       then();
     };
     node.process.onCrash(() => {
-      if (calls > 0) return;
-      calls = 1;
+      if (answered) return;
+      answered = true;
       this.#open--;
-      if (kind === "set") this.history.push({ ...call, completedAt: undefined, kind, value: written });
-      if (kind === "delete") this.history.push({ ...call, completedAt: undefined, kind });
+      this.#unknown(call, asked);
       then();
     });
     // In the node's own process: one that is stopped does nothing.
-    node.process.after(wayMs, () => node.cache!.execute(command, done));
+    node.process.after(wayMs, () => {
+      const before = answered;
+      node.cache!.execute(commandOf(asked), done);
+      if (answered && !before) this.#options.acknowledged(node, this.partitionOf(key));
+    });
+  }
+
+  #answered(call: Completed, asked: Asked, reply: Reply): void {
+    const operation = operationOf(call, asked, reply);
+    this.history.push(operation);
+    if (operation.kind === "get") this.#lastSeen.set(call.key, operation.result);
+    else if (operation.kind === "set" || (operation.kind === "cas" && operation.result === true)) {
+      this.#lastSeen.set(call.key, operation.value);
+    } else if (operation.kind === "delete") this.#lastSeen.set(call.key, undefined);
+  }
+
+  #failed(call: Called, node: ClusterNode, asked: Asked, error: RingcacheError, fromMs: number): void {
+    const { sim } = this.#cluster;
+    const what = `${asked.kind} ${asked.key}`;
+    sim.trace(node.id, `failed ${what} of ${call.client}: ${error.code} ${error.outcome} ${error.message}`);
+    this.failures++;
+    if (error.outcome === "unknown") this.#unknown(call, asked);
+    this.#options.failed({
+      client: call.client,
+      node: node.id,
+      partition: this.partitionOf(asked.key),
+      what,
+      error,
+      fromMs,
+      untilMs: sim.nowMs,
+    });
+  }
+
+  /** It may have been carried out, and may still be. */
+  #unknown(call: Called, { kind, value, expected }: Asked): void {
+    const unknown = { ...call, completedAt: undefined };
+    if (kind === "set") this.history.push({ ...unknown, kind, value });
+    else if (kind === "delete") this.history.push({ ...unknown, kind });
+    else if (kind === "cas") this.history.push({ ...unknown, kind, value, expected });
   }
 }
 
 /** Unique, so that every read tells which write it saw; now and then a long one. */
-function value(random: Random, name: string): string {
+function valueNamed(random: Random, name: string): string {
   return random.chance(0.05) ? name.padEnd(random.integer(100, 20_000), "·") : name;
 }
 
-interface Answered {
+function commandOf({ kind, key, value, expected }: Asked): Command {
+  return {
+    op: Op[kind],
+    key: Buffer.from(key),
+    value: kind === "set" || kind === "cas" ? Buffer.from(value) : noBytes,
+    expiresAtMs: 0,
+    expected: kind === "cas" && expected !== undefined ? Buffer.from(expected) : undefined,
+  };
+}
+
+interface Called {
   readonly client: string;
   readonly key: string;
   readonly invokedAt: number;
+}
+
+interface Completed extends Called {
   readonly completedAt: number;
 }
 
-function answered(call: Answered, kind: Kind, written: string, reply: Reply): Operation {
+function operationOf(call: Completed, { kind, value, expected }: Asked, reply: Reply): Operation {
   switch (kind) {
     case "get":
       return { ...call, kind, result: reply.found ? reply.value.toString() : undefined };
     case "set":
-      return { ...call, kind, value: written };
+      return { ...call, kind, value };
+    case "cas":
+      return { ...call, kind, value, expected, result: reply.found };
     default:
       return { ...call, kind, result: reply.found };
   }

@@ -9,12 +9,15 @@ import type { SimNode, Simulation } from "./sim-runtime.ts";
 import { SimStore } from "./sim-store.ts";
 import { SimNetwork } from "./sim-transport.ts";
 
-/** Longer than several unanswered heartbeats in a row: a node is not to be given up for the store's lost answers. */
-export const leaseMs = 5_000;
-export const requestDeadlineMs = 5_000;
-const heartbeatMs = 500;
-const storeTimeoutMs = 700;
+/** Longer than the unanswered heartbeats that the store allows itself in a row, and a short pause on top of them. */
+export const leaseMs = 4_000;
+/** Longer than it takes to be sure that a silent node has stopped serving, and to promote its backups. */
+export const requestDeadlineMs = 12_000;
+const heartbeatMs = 700;
+const storeTimeoutMs = 600;
 const retryStartMs = 500;
+/** A node that leaves while the store is away waits for it. */
+const drainTimeoutMs = 3_600_000;
 
 /** What a start may fail with while the store is hostile; it is tried again. */
 const passingCodes = new Set([
@@ -26,8 +29,11 @@ const passingCodes = new Set([
 
 export interface ClusterOptions {
   readonly partitions: number;
+  readonly backups: number;
+  /** Given to the nodes in turn; empty: no node has a zone. */
+  readonly zones: readonly string[];
   /** Called with everything that must not happen. */
-  violation(what: string): void;
+  violation(kind: string, what: string): void;
 }
 
 /** One node, from its first attempt to start until its process has ended. */
@@ -36,12 +42,14 @@ export class ClusterNode {
   process: SimNode;
   coordination: SimCoordination;
   cache: CacheNode | undefined;
+  readonly zone: string;
   state: "starting" | "up" | "leaving" | "gone" = "starting";
   /** Operations that clients have given to this node and that it hasn't answered. */
   inFlight = 0;
 
-  constructor(id: string, process: SimNode, coordination: SimCoordination) {
+  constructor(id: string, zone: string, process: SimNode, coordination: SimCoordination) {
     this.id = id;
+    this.zone = zone;
     this.process = process;
     this.coordination = coordination;
   }
@@ -52,8 +60,13 @@ export class Cluster {
   readonly network: SimNetwork;
   readonly store: SimStore;
   readonly partitions: number;
+  readonly backups: number;
   readonly platform = "sim";
+  /** Called in the turn in which a node is up. */
+  onUp: ((node: ClusterNode) => void) | undefined;
   readonly #options: ClusterOptions;
+  /** Hosts that can't reach the store, and how many times over. */
+  readonly #storeCuts = new Map<string, number>();
   #nodes: ClusterNode[] = [];
 
   constructor(sim: Simulation, options: ClusterOptions) {
@@ -61,6 +74,7 @@ export class Cluster {
     this.network = new SimNetwork(sim);
     this.store = new SimStore(sim);
     this.partitions = options.partitions;
+    this.backups = options.backups;
     this.#options = options;
   }
 
@@ -76,7 +90,10 @@ export class Cluster {
 
   /** Starts a node on a host of its own name, again and again until the store lets it. */
   start(id: string): ClusterNode {
-    const node = new ClusterNode(id, ...this.#newProcess(id));
+    const { zones } = this.#options;
+    // Of its id, so that a node that starts again is where it was.
+    const zone = zones[Number(id.slice(1)) % Math.max(zones.length, 1)] ?? "";
+    const node = new ClusterNode(id, zone, ...this.#newProcess(id));
     this.#nodes.push(node);
     void this.#start(node);
     return node;
@@ -104,23 +121,36 @@ export class Cluster {
     this.#nodes = this.#nodes.filter((other) => other !== node);
   }
 
+  /** Cuts the host off from the store, whatever process runs there, until what is returned has been called. */
+  cutFromStore(host: string): () => void {
+    this.#storeCuts.set(host, (this.#storeCuts.get(host) ?? 0) + 1);
+    this.#nodes.find((node) => node.id === host)?.coordination.cutOff();
+    return () => {
+      const left = this.#storeCuts.get(host)! - 1;
+      this.#storeCuts.set(host, left);
+      if (left === 0) this.#nodes.find((node) => node.id === host)?.coordination.reconnect();
+    };
+  }
+
   async #start(node: ClusterNode): Promise<void> {
     while (node.state === "starting") {
       const { process, coordination } = node;
       try {
         node.cache = await CacheNode.start({
-          config: this.#config(node.id),
+          config: this.#config(node),
           coordination,
           runtime: process.runtime,
           transport: this.network.transportOf(process),
           log: this.#log(node.id),
         });
         node.state = "up";
+        this.onUp?.(node);
         this.sim.trace(node.id, "is up");
       } catch (error) {
         const code = error instanceof RingcacheError ? error.code : "";
         this.sim.trace(node.id, `start failed: ${code} ${String(error)}`);
-        if (!passingCodes.has(code)) this.#options.violation(`${node.id} failed to start: ${String(error)}`);
+        if (!passingCodes.has(code))
+          this.#options.violation("start", `${node.id} failed to start: ${String(error)}`);
         await sleep(process.runtime, retryStartMs);
         await coordination.close();
         process.crash();
@@ -131,13 +161,18 @@ export class Cluster {
 
   #newProcess(host: string): [SimNode, SimCoordination] {
     const process = this.sim.node(host);
-    return [process, new SimCoordination(process, this.store, { requestTimeoutMs: storeTimeoutMs })];
+    const coordination = new SimCoordination(process, this.store, { requestTimeoutMs: storeTimeoutMs });
+    if ((this.#storeCuts.get(host) ?? 0) > 0) coordination.cutOff();
+    return [process, coordination];
   }
 
-  #config(id: string): NodeConfig {
+  #config({ id, zone }: ClusterNode): NodeConfig {
     return {
       ...defaultNodeConfig,
       node: id,
+      zone,
+      backups: this.backups,
+      drainTimeoutMs,
       platform: this.platform,
       partitions: this.partitions,
       advertiseHost: id,

@@ -1,95 +1,152 @@
 /**
- * One run: a cluster under load while nodes join and leave, the store is hostile and links fail; then all faults end,
- * the cluster must come to rest in a stated time, and what the clients were told must make sense.
+ * One run: a cluster under load while nodes join, leave, die and stall, links fail and the store is hostile; then all
+ * faults end, the cluster must come to rest in a stated time, and what the clients were told must make sense.
  */
 import { Clients, type Failure } from "./clients.ts";
-import { Cluster, type ClusterNode, leaseMs, requestDeadlineMs } from "./cluster.ts";
+import { Cluster, requestDeadlineMs } from "./cluster.ts";
+import { Faults } from "./faults.ts";
+import { Health } from "./health.ts";
 import { checkLinearizability, describeVerdict } from "./linearizability.ts";
+import { everything, type RunProfile } from "./profiles.ts";
 import type { Random } from "./random.ts";
+import { drawSchedule, endMsOf, type Fault } from "./schedule.ts";
 import { Simulation } from "./sim-runtime.ts";
-import { calmStore, hostileStore } from "./sim-store.ts";
+import { calmStore } from "./sim-store.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** In which a cluster without faults must be at rest. */
 export const restWithinMs = 60_000;
-const nodesMax = 6;
-/** After an outage: leases are renewed, tables published, and what has waited is carried out. */
-const recoveryMs = leaseMs + 3_000;
+/** How long clients go on after that. */
+const calmMs = 1_000;
+/** A store that is away for longer sees slower clients: a run of ten minutes is to end. */
+const longOutageMs = 10_000;
+const lookEveryMs = 20;
+const violationsMax = 20;
 
 export interface ScenarioOptions {
-  /**
-   * Nodes also crash, stall and are cut off for longer than their lease. Without backups entries are lost then and
-   * operations fail, so neither is judged: only that there is one owner at a time, and that the cluster recovers.
-   */
-  readonly deaths?: boolean;
-  /** How long faults go on, in virtual milliseconds. */
-  readonly faultsMs?: number;
+  readonly profile?: RunProfile;
+  /** Instead of the one that the seed gives. */
+  readonly schedule?: readonly Fault[];
   readonly onLine?: (line: string) => void;
+}
+
+export interface Violation {
+  /** The same for failures of the same sort. */
+  readonly kind: string;
+  readonly what: string;
 }
 
 export interface Report {
   readonly seed: number;
-  readonly violations: readonly string[];
+  readonly violations: readonly Violation[];
+  readonly schedule: readonly Fault[];
+  readonly settings: Settings;
   readonly hash: string;
   readonly events: number;
+  readonly faults: number;
   readonly operations: number;
   readonly failures: number;
   readonly handoffs: number;
+  readonly promotions: number;
   readonly epochs: number;
   readonly longestWaitMs: number;
+  /** Of the trace, oldest first. */
   readonly lines: readonly string[];
 }
 
-/** From when until when the store can't serve. */
-interface Outage {
-  readonly fromMs: number;
-  readonly untilMs: number;
+export interface Settings {
+  readonly backups: number;
+  /** No more fails at once than the backups make good; else only what must hold even then is judged. */
+  readonly careful: boolean;
+  readonly partitions: number;
+  readonly zones: readonly string[];
+  readonly nodes: number;
+  readonly keys: number;
+  readonly delayMs: number;
+  readonly bytesPerMs: number;
+  readonly splitsMax: number;
+  readonly thinkMs: number;
+}
+
+function drawSettings(random: Random, profile: RunProfile): Settings {
+  const backups = random.pick(profile.backups);
+  return {
+    backups,
+    careful: !random.chance(profile.reckless),
+    partitions: random.integer(1, random.chance(0.2) ? 16 : 6),
+    zones: random.chance(0.15)
+      ? random.pick([
+          ["a", "b"],
+          ["a", "b", "c"],
+          ["a", "a", ""],
+        ])
+      : [],
+    nodes: random.integer(1, 2) + random.integer(0, backups + 1),
+    keys: random.integer(4, 20),
+    // From one machine to a slow network, on which a copy takes a while.
+    delayMs: random.pick([0.1, 0.5, 2]),
+    bytesPerMs: random.pick([200, 2_000, 100_000]),
+    splitsMax: random.pick([1, 1, 3]),
+    thinkMs: random.between(30, 150),
+  };
 }
 
 class Scenario {
   readonly #sim: Simulation;
-  readonly #random: Random;
+  readonly #settings: Settings;
+  readonly #profile: RunProfile;
+  readonly #schedule: readonly Fault[];
   readonly #cluster: Cluster;
   readonly #clients: Clients;
   readonly #watchdog: Watchdog;
-  readonly #violations: string[] = [];
-  readonly #outages: Outage[] = [];
-  readonly #faultsMs: number;
-  readonly #deaths: boolean;
-  #serial = 0;
-  #faulty = true;
+  readonly #health: Health;
+  readonly #faults: Faults;
+  readonly #violations: Violation[] = [];
 
-  constructor(seed: number, { faultsMs = 60_000, deaths = false, onLine }: ScenarioOptions) {
+  constructor(seed: number, { profile = everything, schedule, onLine }: ScenarioOptions) {
+    this.#profile = profile;
     this.#sim = new Simulation(seed);
     this.#sim.onLine = onLine;
-    this.#random = this.#sim.random.fork();
-    this.#faultsMs = faultsMs;
-    this.#deaths = deaths;
-    const violation = (what: string): void => this.#violation(what);
-    this.#cluster = new Cluster(this.#sim, { partitions: this.#random.integer(1, 24), violation });
-    // From one machine to a slow network, on which a copy takes a while.
-    const delayMs = this.#random.pick([0.1, 0.5, 2]);
-    const bytesPerMs = this.#random.pick([200, 2_000, 100_000]);
-    this.#cluster.network.profile = { delayMs, jitterMs: delayMs, bytesPerMs };
-    this.#clients = new Clients(this.#cluster, 40);
-    this.#watchdog = new Watchdog(this.#cluster, violation);
+    this.#settings = drawSettings(this.#sim.random.fork(), profile);
+    const drawn = drawSchedule(this.#sim.random.fork(), profile);
+    this.#schedule = schedule ?? drawn;
+    const violation = (kind: string, what: string): void => this.#violation(kind, what);
+    const { careful, delayMs, bytesPerMs, splitsMax } = this.#settings;
+    const cluster = new Cluster(this.#sim, { ...this.#settings, violation });
+    this.#cluster = cluster;
+    cluster.network.profile = { delayMs, jitterMs: delayMs, bytesPerMs };
+    cluster.network.splitsMax = splitsMax;
+    this.#watchdog = new Watchdog({ cluster, careful, violation });
+    this.#health = new Health(cluster, () => this.#watchdog.published);
+    this.#watchdog.health = this.#health;
+    this.#faults = new Faults({ cluster, health: this.#health, careful, violation });
+    this.#clients = new Clients({
+      cluster,
+      keyCount: this.#settings.keys,
+      acknowledged: (node, partition) => this.#watchdog.acknowledged(node, partition),
+      failed: (failure) => this.#judgeFailure(failure),
+    });
   }
 
   async run(): Promise<Report> {
     try {
       await this.#phases();
     } catch (error) {
-      this.#violation(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      this.#violation("defect", error instanceof Error ? (error.stack ?? error.message) : String(error));
     }
     const { history, failures, longestWaitMs } = this.#clients;
     return {
       seed: this.#sim.seed,
       violations: this.#violations,
+      schedule: this.#schedule,
+      settings: this.#settings,
       hash: this.#sim.hash,
       events: this.#sim.events,
+      faults: this.#faults.done,
       operations: history.length,
-      failures: failures.length,
+      failures,
       handoffs: this.#watchdog.handoffs,
+      promotions: this.#watchdog.promotions,
       epochs: this.#watchdog.published?.epoch ?? 0,
       longestWaitMs,
       lines: this.#sim.lines,
@@ -98,187 +155,78 @@ class Scenario {
 
   async #phases(): Promise<void> {
     const sim = this.#sim;
-    const first = this.#random.integer(1, 3);
-    for (let i = 0; i < first; i++) this.#join();
+    sim.trace("sim", `settings ${JSON.stringify(this.#settings)}`);
+    this.#faults.join(this.#settings.nodes);
     await this.#rest("at the start");
-    if (!this.#deaths) this.#watchdog.nothingMayBeLost();
-    for (const thinkMsMax of [5, 40, 60, 100]) this.#clients.add(`c${thinkMsMax}`, thinkMsMax);
+    for (const part of [0.3, 1, 1, 1.7]) this.#clients.add(`c${part}`, this.#settings.thinkMs * part);
 
-    this.#cluster.store.faults = hostileStore;
-    this.#nextFault();
-    await sim.run(sim.nowMs + this.#faultsMs);
+    this.#cluster.store.faults = this.#profile.store;
+    for (const fault of this.#schedule) this.#plan(fault);
+    await sim.run(sim.nowMs + endMsOf(this.#schedule) + 500);
 
-    this.#faulty = false;
-    this.#heal();
+    sim.trace("sim", "all faults end");
+    this.#cluster.store.faults = calmStore;
+    this.#faults.heal();
+    if (this.#cluster.nodes.length === 0) this.#faults.join(1);
     await this.#rest("after the faults");
-    await sim.run(sim.nowMs + 2_000);
+    await sim.run(sim.nowMs + calmMs);
     this.#clients.stop();
     await sim.runUntil(() => this.#clients.open === 0, 2 * requestDeadlineMs);
     this.#clients.readAll();
     await sim.runUntil(() => this.#clients.open === 0, 2 * requestDeadlineMs);
-    if (this.#clients.open > 0) this.#violation(`${this.#clients.open} operations were never answered`);
-    if (!this.#deaths) this.#judge();
+    const { open } = this.#clients;
+    if (open > 0) this.#violation("unanswered", `${open} operations were never answered`);
+    this.#judgeHistory();
   }
 
-  async #rest(when: string): Promise<void> {
-    const atRest = (): boolean => this.#watchdog.restless() === undefined;
-    if (await this.#sim.runUntil(atRest, restWithinMs)) return;
-    this.#violation(`no rest ${when} within ${restWithinMs} ms: ${this.#watchdog.restless()}`);
-  }
-
-  #judge(): void {
-    for (const failure of this.#clients.failures) {
-      if (!this.#isExcused(failure)) {
-        const { client, node, what, error, fromMs, untilMs } = failure;
-        const span = `${fromMs.toFixed(0)}..${untilMs.toFixed(0)}`;
-        this.#violation(`${client} at ${node}, ${span}: ${what} failed with ${error.code}: ${error.message}`);
-      }
-    }
-    const verdict = checkLinearizability(this.#clients.history);
-    if (!verdict.ok) this.#violation(describeVerdict(verdict));
-  }
-
-  /** Only a deadline that passed while the store was away, or had just come back, is no fault of the cluster's. */
-  #isExcused({ error, fromMs, untilMs }: Failure): boolean {
-    const waited = untilMs - fromMs >= requestDeadlineMs * 0.98;
-    const isDeadline = error.code === "DEADLINE_EXCEEDED" || error.code === "LINK_LOST";
-    const during = this.#outages.some(
-      (outage) => fromMs <= outage.untilMs + recoveryMs && untilMs >= outage.fromMs,
-    );
-    return waited && isDeadline && during;
-  }
-
-  #nextFault(): void {
-    this.#sim.schedule(this.#random.between(200, 4_000), () => {
-      if (!this.#faulty) return;
-      this.#fault();
-      this.#nextFault();
+  #plan(fault: Fault): void {
+    this.#sim.schedule(fault.atMs, () => this.#faults.run(fault));
+    if (!fault.kind.startsWith("store") || fault.forMs < longOutageMs) return;
+    this.#sim.schedule(fault.atMs + longOutageMs, () => {
+      this.#clients.slowness = fault.forMs / longOutageMs;
+    });
+    this.#sim.schedule(fault.atMs + fault.forMs - 500, () => {
+      this.#clients.slowness = 1;
     });
   }
 
-  #fault(): void {
-    const random = this.#random;
-    if (this.#deaths && random.chance(0.25)) {
-      this.#die();
-      return;
-    }
-    const chance = random.next();
-    if (chance < 0.3) this.#join();
-    else if (chance < 0.55) this.#leave();
-    else if (chance < 0.6) this.#outage();
-    else if (chance < 0.75) this.#breakLink();
-    else if (chance < 0.85) this.#cutLink();
-    else if (chance < 0.93) this.#slowLink();
-    else this.#disturbNode();
+  async #rest(when: string): Promise<void> {
+    let lookAtMs = 0;
+    const atRest = (): boolean => {
+      if (this.#sim.nowMs < lookAtMs) return false;
+      lookAtMs = this.#sim.nowMs + lookEveryMs;
+      return this.#watchdog.restless() === undefined;
+    };
+    if (await this.#sim.runUntil(atRest, restWithinMs)) return;
+    this.#violation("rest", `no rest ${when} within ${restWithinMs} ms: ${this.#watchdog.restless()}`);
   }
 
-  /** Sometimes several at once. */
-  #join(): void {
-    do {
-      if (this.#cluster.nodes.length >= nodesMax) return;
-      this.#cluster.start(`n${++this.#serial}`);
-    } while (this.#random.chance(0.3));
+  /** Clients of a node that failed may see errors; others only if what failed was more than the cluster can make good. */
+  #judgeFailure({ client, node, partition, what, error, fromMs, untilMs }: Failure): void {
+    if (!this.#settings.careful || this.#health.excuses(node, partition, fromMs, untilMs)) return;
+    const span = `${fromMs.toFixed(0)}..${untilMs.toFixed(0)}`;
+    const why = `${error.code}: ${error.message}`;
+    this.#violation(
+      "error",
+      `${client} at ${node}, ${span}: ${what} in partition ${partition} failed with ${why}`,
+    );
   }
 
-  #leave(): void {
-    do {
-      const { up } = this.#cluster;
-      if (up.length <= 1) return;
-      const node = this.#random.pick(up);
-      this.#cluster.leave(node).catch((error: unknown) => {
-        this.#violation(`${node.id} failed to leave: ${String(error)}`);
-      });
-    } while (this.#random.chance(0.3));
+  /** A partition of which no table ever said that it was lost has lost nothing, however much has failed. */
+  #judgeHistory(): void {
+    if (this.#health.overstepped) return;
+    const { history } = this.#clients;
+    const kept = history.filter(({ key }) => !this.#watchdog.lost.has(this.#clients.partitionOf(key)));
+    const verdict = checkLinearizability(kept);
+    if (!verdict.ok) this.#violation("history", describeVerdict(verdict));
   }
 
-  #outage(): void {
-    const { store } = this.#cluster;
-    const durationMs = this.#random.between(4_000, 9_000);
-    this.#outages.push({ fromMs: this.#sim.nowMs, untilMs: this.#sim.nowMs + durationMs });
-    if (this.#random.chance(0.5)) {
-      store.leaderGap(durationMs);
-      return;
-    }
-    store.stop();
-    this.#sim.schedule(durationMs, () => store.start());
-  }
-
-  #pair(): [string, string] | undefined {
-    const { nodes } = this.#cluster;
-    if (nodes.length < 2) return undefined;
-    const one = this.#random.pick(nodes);
-    return [one.id, this.#random.pick(nodes.filter((node) => node !== one)).id];
-  }
-
-  #breakLink(): void {
-    const pair = this.#pair();
-    if (pair !== undefined) this.#cluster.network.reset(...pair);
-  }
-
-  /** For less than anyone waits. */
-  #cutLink(): void {
-    const pair = this.#pair();
-    if (pair === undefined) return;
-    const [from, to] = pair;
-    const { network } = this.#cluster;
-    network.cutOneWay(from, to);
-    this.#sim.schedule(this.#random.between(10, 1_500), () => network.heal(from, to));
-  }
-
-  #slowLink(): void {
-    const pair = this.#pair();
-    if (pair === undefined) return;
-    const [from, to] = pair;
-    const { network } = this.#cluster;
-    const delayMs = this.#random.between(1, 100);
-    network.setLink(from, to, { delayMs, jitterMs: delayMs, bytesPerMs: this.#random.between(50, 1_000) });
-    this.#sim.schedule(this.#random.between(100, 5_000), () => network.setLink(from, to, undefined));
-  }
-
-  /** A stall of the whole process, or of its connection to the store, for less than its lease. */
-  #disturbNode(): void {
-    this.#disturb(this.#random.pick(this.#cluster.nodes), this.#random.between(10, 1_000));
-  }
-
-  #disturb(node: ClusterNode, durationMs: number): void {
-    const { process, coordination } = node;
-    if (this.#random.chance(0.5)) {
-      process.pause();
-      this.#sim.schedule(durationMs, () => process.resume());
-      return;
-    }
-    coordination.cutOff();
-    this.#sim.schedule(durationMs, () => coordination.reconnect());
-  }
-
-  /** Really, or as far as the others can tell. */
-  #die(): void {
-    const node = this.#random.pick(this.#cluster.nodes);
-    if (this.#random.chance(0.3)) {
-      this.#cluster.kill(node);
-      this.#cluster.start(this.#random.chance(0.5) ? node.id : `n${++this.#serial}`);
-      return;
-    }
-    this.#disturb(node, this.#random.between(0.5 * leaseMs, 3 * leaseMs));
-  }
-
-  #heal(): void {
-    const { store, network, nodes } = this.#cluster;
-    this.#sim.trace("sim", "all faults end");
-    store.faults = calmStore;
-    store.start();
-    network.heal();
-    for (const { process, coordination } of nodes) {
-      process.resume();
-      coordination.reconnect();
-    }
-  }
-
-  #violation(what: string): void {
+  #violation(kind: string, what: string): void {
     // The first few say it all.
-    if (this.#violations.length >= 20 || this.#violations.includes(what)) return;
-    this.#violations.push(what);
-    this.#sim.trace("sim", `VIOLATION ${what}`);
+    if (this.#violations.length >= violationsMax) return;
+    if (this.#violations.some((known) => known.kind === kind && known.what === what)) return;
+    this.#violations.push({ kind, what });
+    this.#sim.trace("sim", `VIOLATION ${kind}: ${what}`);
   }
 }
 

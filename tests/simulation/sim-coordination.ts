@@ -8,21 +8,20 @@ import type {
   BucketOptions,
   Coordination,
   CoordinationStatus,
-  Entry,
-  Watch,
-  WatchHandlers,
-  WriteResult,
 } from "../../src/coordination/coordination.ts";
-import { requireBucketName, requireKey, requireRevision } from "../../src/coordination/names.ts";
+import { requireBucketName, requireKey } from "../../src/coordination/names.ts";
 import { RingcacheError } from "../../src/errors.ts";
+import { SimBucket } from "./sim-bucket.ts";
 import type { SimNode } from "./sim-runtime.ts";
-import { goneError, type SimBucketState, type SimStore, type StoreClient } from "./sim-store.ts";
-import { SimWatch } from "./sim-watch.ts";
+import type { SimStore, StoreClient } from "./sim-store.ts";
+import type { SimWatch } from "./sim-watch.ts";
 
 const requestTimeoutMsDefault = 1_000;
 /** How long a client takes at most to notice that its connection is dead, and to have a new one. */
 const noticeMsMax = 1_000;
 const reconnectMsMax = 300;
+/** So many requests in a row for the same key may get no answer while the store can be reached. */
+const unansweredMax = 2;
 
 export class SimCoordination implements Coordination, StoreClient {
   readonly location = "simulation";
@@ -31,8 +30,11 @@ export class SimCoordination implements Coordination, StoreClient {
   readonly #requestTimeoutMs: number;
   readonly #listeners = new Set<(status: CoordinationStatus) => void>();
   readonly #watches = new Set<SimWatch>();
+  readonly #buckets = new Set<SimBucket>();
   /** Calls under way: how each of them fails. */
   readonly #calls = new Set<(error: RingcacheError) => void>();
+  /** Per key how many requests in a row got no answer: a hostile store is not a dead one. */
+  readonly #unanswered = new Map<string, number>();
   /** What the client keeps to send once it is connected again. */
   #unsent: (() => void)[] = [];
   #status: CoordinationStatus = "connected";
@@ -51,6 +53,7 @@ export class SimCoordination implements Coordination, StoreClient {
     node.onCrash(() => {
       store.clients.delete(this);
       for (const watch of [...this.#watches]) watch.stop();
+      for (const bucket of this.#buckets) bucket.release();
     });
   }
 
@@ -70,7 +73,11 @@ export class SimCoordination implements Coordination, StoreClient {
   async openBucket(name: string, options: BucketOptions = {}): Promise<Bucket> {
     this.#checkOpen();
     requireBucketName(name);
-    return this.request(`open ${name}`, () => new SimBucket(this, this.store.open(name, options)));
+    return this.request(`open ${name}`, () => {
+      const bucket = new SimBucket(this, this.store.open(name, options));
+      this.#buckets.add(bucket);
+      return bucket;
+    });
   }
 
   onStatus(listener: (status: CoordinationStatus) => void): () => void {
@@ -85,6 +92,7 @@ export class SimCoordination implements Coordination, StoreClient {
     this.#unsent = [];
     for (const fail of [...this.#calls]) fail(closedError());
     for (const watch of [...this.#watches]) watch.end(closedError());
+    for (const bucket of this.#buckets) bucket.release();
     await new Promise<void>((resolve) => this.node.runtime.soon(resolve));
   }
 
@@ -118,11 +126,13 @@ export class SimCoordination implements Coordination, StoreClient {
       this.#passes = true;
       this.#setStatus("connected");
       for (const send of this.#unsent.splice(0)) send();
+      for (const bucket of this.#buckets) bucket.lookAgain();
       for (const watch of this.#watches) watch.reconnected();
     });
   }
 
   leaderBack(): void {
+    for (const bucket of this.#buckets) bucket.lookAgain();
     for (const watch of this.#watches) watch.kick();
   }
 
@@ -131,12 +141,15 @@ export class SimCoordination implements Coordination, StoreClient {
     requireKey(key);
   }
 
-  addWatch(bucket: SimBucketState, handlers: WatchHandlers): Watch {
-    const watch = new SimWatch(this, bucket, handlers, () => this.#watches.delete(watch));
+  /** A watch lives until it is stopped, or the client is closed or crashes. */
+  addWatch(watch: SimWatch): void {
     this.#watches.add(watch);
     if (this.#status === "closed") watch.end(closedError());
     else watch.start();
-    return watch;
+  }
+
+  removeWatch(watch: SimWatch): void {
+    this.#watches.delete(watch);
   }
 
   /** Has `carryOut` done by the store, at most once, and gives its answer unless that is lost or late. */
@@ -147,7 +160,11 @@ export class SimCoordination implements Coordination, StoreClient {
         if (this.#calls.delete(fail)) reject(error);
       };
       this.#calls.add(fail);
+      const name = what.split(" ")[1]!;
+      const unanswered = this.#unanswered.get(name) ?? 0;
+      const spared = unanswered >= unansweredMax;
       node.runtime.after(this.#requestTimeoutMs, () => {
+        if (this.#calls.has(fail)) this.#unanswered.set(name, unanswered + 1);
         fail(
           new RingcacheError("COORDINATION_TIMEOUT", `no answer from the store: ${what}`, {
             outcome: "unknown",
@@ -155,13 +172,16 @@ export class SimCoordination implements Coordination, StoreClient {
         );
       });
       const answer = (deliver: () => void): void => {
-        if (store.random.chance(store.faults.lostAnswer)) return;
+        if (!spared && store.random.chance(store.faults.lostAnswer)) return;
         store.sim.schedule(store.delayMs(), () => {
           if (!this.passes) return;
-          node.after(0, deliver);
+          node.run(() => {
+            this.#unanswered.delete(name);
+            deliver();
+          });
         });
       };
-      this.#send(what, () => {
+      this.#send(what, spared, () => {
         try {
           const result = carryOut();
           answer(() => {
@@ -176,17 +196,17 @@ export class SimCoordination implements Coordination, StoreClient {
   }
 
   /** Brings a request to the store, sooner, later or never. */
-  #send(what: string, run: () => void): void {
+  #send(what: string, spared: boolean, run: () => void): void {
     const { store } = this;
     const { lostRequest, late, lateMsMax } = store.faults;
     store.sim.schedule(store.delayMs(), () => {
-      const isLate = store.random.chance(late);
+      const isLate = !spared && store.random.chance(late);
       if (!this.passes) {
         // A client keeps what it couldn't send, and sends it when it is connected again.
         if (isLate || store.random.chance(0.5)) this.#unsent.push(run);
         return;
       }
-      if (store.random.chance(lostRequest)) return;
+      if (!spared && store.random.chance(lostRequest)) return;
       const gapMs = store.gapEndsAtMs - store.sim.nowMs;
       if (gapMs > 0) {
         // What reached the old leader may come out of the new one's log.
@@ -214,66 +234,6 @@ export class SimCoordination implements Coordination, StoreClient {
 
   #checkOpen(): void {
     if (this.#status === "closed") throw closedError();
-  }
-}
-
-class SimBucket implements Bucket {
-  readonly #client: SimCoordination;
-  readonly #state: SimBucketState;
-
-  constructor(client: SimCoordination, state: SimBucketState) {
-    this.#client = client;
-    this.#state = state;
-  }
-
-  get generation(): string {
-    return "1";
-  }
-
-  get name(): string {
-    return this.#state.name;
-  }
-
-  async get(key: string): Promise<Entry | undefined> {
-    this.#client.checkKey(key);
-    const { store } = this.#client;
-    return this.#request(`get ${key}`, () => {
-      const { stale, staleMsMax } = store.faults;
-      const ageMs = store.random.chance(stale) ? store.random.between(0, staleMsMax) : 0;
-      const stored = this.#state.at(key, store.sim.nowMs - ageMs);
-      if (stored?.value === undefined) return undefined;
-      return { key, value: stored.value.slice(), revision: stored.revision };
-    });
-  }
-
-  async create(key: string, value: Uint8Array): Promise<WriteResult> {
-    this.#client.checkKey(key);
-    const copy = value.slice();
-    return this.#request(`create ${key}`, () => this.#state.create(key, copy));
-  }
-
-  async update(key: string, value: Uint8Array, revision: number): Promise<WriteResult> {
-    this.#client.checkKey(key);
-    requireRevision(revision);
-    const copy = value.slice();
-    return this.#request(`update ${key} ${revision}`, () => this.#state.replace(key, copy, revision));
-  }
-
-  async remove(key: string, revision: number): Promise<WriteResult> {
-    this.#client.checkKey(key);
-    requireRevision(revision);
-    return this.#request(`remove ${key} ${revision}`, () => this.#state.replace(key, undefined, revision));
-  }
-
-  watch(handlers: WatchHandlers): Watch {
-    return this.#client.addWatch(this.#state, handlers);
-  }
-
-  #request<T>(what: string, carryOut: () => T): Promise<T> {
-    return this.#client.request(what, () => {
-      if (this.#state.isDestroyed) throw goneError(this.name);
-      return carryOut();
-    });
   }
 }
 

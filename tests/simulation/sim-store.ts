@@ -3,7 +3,6 @@
  * are; everything between it and a client may fail: see `sim-coordination.ts`.
  */
 import type { BucketOptions, Change, WriteResult } from "../../src/coordination/coordination.ts";
-import { RingcacheError } from "../../src/errors.ts";
 import type { Random } from "./random.ts";
 import type { Simulation } from "./sim-runtime.ts";
 
@@ -60,8 +59,8 @@ interface Stored {
 
 export interface StoreListener {
   push(change: Change): void;
-  /** The bucket is gone. */
-  destroyed(): void;
+  /** The bucket has lost all its data and begins another life. */
+  wiped(): void;
 }
 
 const notWritten: WriteResult = { written: false };
@@ -75,13 +74,18 @@ export class SimBucketState {
   /** Per key the last value, and before it what a stale read may still see. */
   readonly #history = new Map<string, Stored[]>();
   #revision = 0;
-  isDestroyed = false;
+  #generation = 1;
 
   constructor(sim: Simulation, name: string, ttlMs: number, staleMsMax: () => number) {
     this.#sim = sim;
     this.name = name;
     this.#ttlMs = ttlMs;
     this.#staleMsMax = staleMsMax;
+  }
+
+  /** Which life of the bucket this is. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /** What was there at that time; an expired entry isn't, and nobody is told. */
@@ -109,9 +113,11 @@ export class SimBucketState {
     return this.#latest(key)?.revision === revision ? this.#write(key, value) : notWritten;
   }
 
-  destroy(): void {
-    this.isDestroyed = true;
-    for (const listener of [...this.listeners]) listener.destroyed();
+  wipe(): void {
+    this.#history.clear();
+    this.#revision = 0;
+    this.#generation++;
+    for (const listener of [...this.listeners]) listener.wiped();
   }
 
   #latest(key: string): Stored | undefined {
@@ -187,9 +193,14 @@ export class SimStore {
     return this.#buckets.get(bucket)?.at(key, this.sim.nowMs)?.value;
   }
 
+  /** All data is gone; the buckets are there again, empty, at once. */
+  wipe(): void {
+    this.sim.trace("kv", "lost all data");
+    for (const bucket of this.#buckets.values()) bucket.wipe();
+  }
+
   destroyBucket(name: string): void {
-    this.#buckets.get(name)?.destroy();
-    this.#buckets.delete(name);
+    this.#buckets.get(name)?.wipe();
   }
 
   /** The cluster elects a leader: 4 to 9 seconds if no time is given. */
@@ -222,8 +233,4 @@ export class SimStore {
   delayMs(): number {
     return this.random.between(...this.faults.delayMs);
   }
-}
-
-export function goneError(name: string): RingcacheError {
-  return new RingcacheError("COORDINATION_UNAVAILABLE", `The bucket ${name} is gone.`);
 }

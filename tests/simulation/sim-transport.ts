@@ -69,7 +69,6 @@ export class SimNetwork implements Wire {
   /** Nothing gets from `from` to `to` until the cut is healed; the other direction is untouched. */
   cutOneWay(from: string, to: string): void {
     this.#cuts.add(`${from}>${to}`);
-    this.#sim.trace("net", `cut ${from}>${to}`);
   }
 
   /** No host of one group reaches one of another group. */
@@ -132,7 +131,7 @@ export class SimNetwork implements Wire {
     from.arrivesAtMs = Math.max(nowMs + travelMs, from.arrivesAtMs) + sizeBytes / bytesPerMs;
     this.#sim.schedule(from.arrivesAtMs - nowMs, () => {
       const deliver = (): void => {
-        other.node.after(0, () => {
+        other.node.run(() => {
           if (!other.isClosed) arrive(other);
         });
       };

@@ -2,9 +2,9 @@
 import type { Change, Watch, WatchHandlers } from "../../src/coordination/coordination.ts";
 import type { RingcacheError } from "../../src/errors.ts";
 import type { SimCoordination } from "./sim-coordination.ts";
-import { goneError, type SimBucketState, type StoreListener } from "./sim-store.ts";
+import type { SimBucketState } from "./sim-store.ts";
 
-export class SimWatch implements Watch, StoreListener {
+export class SimWatch implements Watch {
   readonly #client: SimCoordination;
   readonly #bucket: SimBucketState;
   readonly #handlers: WatchHandlers;
@@ -16,6 +16,10 @@ export class SimWatch implements Watch, StoreListener {
   #initial: Set<string> | undefined;
   #flushing = false;
   #over = false;
+  /** The bucket has lost its data, and its user hasn't been told yet. */
+  #suspended = false;
+  /** Counts the lives of the bucket: what was on its way in an earlier one is void. */
+  #life = 0;
   #arrivesAtMs = 0;
 
   constructor(client: SimCoordination, bucket: SimBucketState, handlers: WatchHandlers, onEnd: () => void) {
@@ -26,34 +30,47 @@ export class SimWatch implements Watch, StoreListener {
   }
 
   start(): void {
-    if (this.#bucket.isDestroyed) {
-      this.end(goneError(this.#bucket.name));
-      return;
-    }
     const { random, faults, sim } = this.#client.store;
     const ageMs = random.chance(faults.stale) ? random.between(0, faults.staleMsMax) : 0;
     const initial = this.#bucket.allAt(sim.nowMs - ageMs);
     this.#initial = new Set(initial.map((change) => change.key));
     for (const change of initial) this.#pending.set(change.key, change);
-    this.#bucket.listeners.add(this);
     this.#schedule();
     // What a stale beginning left out comes later, by itself.
     if (ageMs > 0) {
+      const life = this.#life;
       this.#client.node.after(faults.staleMsMax, () => {
-        if (!this.#over)
+        if (!this.#over && life === this.#life)
           this.#again((change) => change.revision > (this.#deliveredRevision.get(change.key) ?? 0));
       });
     }
   }
 
   push(change: Change): void {
+    if (this.#suspended) return;
     this.#pending.delete(change.key);
     this.#pending.set(change.key, change);
     this.#schedule();
   }
 
-  destroyed(): void {
-    this.end(goneError(this.#bucket.name));
+  /** Nothing more of what was there, until {@link lost}. */
+  suspend(): void {
+    this.#suspended = true;
+    this.#life++;
+    this.#pending.clear();
+  }
+
+  /** In the turn in which the loss becomes known to this node. */
+  lost(): void {
+    if (!this.#suspended || this.#over) return;
+    this.#suspended = false;
+    this.#deliveredRevision.clear();
+    this.#handlers.lost();
+    if (this.#over) return;
+    const present = this.#bucket.allAt(this.#client.store.sim.nowMs);
+    if (this.#initial !== undefined) this.#initial = new Set(present.map((change) => change.key));
+    for (const change of present) this.push(change);
+    this.#schedule();
   }
 
   /** Whatever held the deliveries back may be over. */
@@ -62,6 +79,7 @@ export class SimWatch implements Watch, StoreListener {
   }
 
   reconnected(): void {
+    if (this.#suspended) return;
     const { random, faults } = this.#client.store;
     const redelivers = random.chance(faults.redelivery);
     this.#again((change) => {
@@ -75,13 +93,11 @@ export class SimWatch implements Watch, StoreListener {
     if (this.#over) return;
     this.#over = true;
     this.#pending.clear();
-    this.#bucket.listeners.delete(this);
     this.#onEnd();
   }
 
   end(error: RingcacheError): void {
     if (this.#over) return;
-    this.#bucket.listeners.delete(this);
     this.#onEnd();
     // Not within the call that ended it, and not if it was stopped before it could be told.
     this.#pending.clear();
@@ -106,7 +122,7 @@ export class SimWatch implements Watch, StoreListener {
     sim.schedule(random.between(0, faults.watchLagMsMax), () => {
       this.#flushing = false;
       // Nothing is lost: `kick` or `reconnected` comes once the store can be reached.
-      if (this.#over || !this.#client.reaches) return;
+      if (this.#over || this.#suspended || !this.#client.reaches) return;
       this.#send();
     });
   }
@@ -116,10 +132,14 @@ export class SimWatch implements Watch, StoreListener {
     const { sim, random } = store;
     const batch = [...this.#pending.values()].slice(0, random.integer(1, Math.max(this.#pending.size, 1)));
     for (const { key } of batch) this.#pending.delete(key);
+    const life = this.#life;
     this.#arrivesAtMs = Math.max(this.#arrivesAtMs, sim.nowMs + store.delayMs());
     sim.schedule(this.#arrivesAtMs - sim.nowMs, () => {
+      if (life !== this.#life) return;
       if (this.#client.passes) {
-        node.after(0, () => this.#deliver(batch));
+        node.run(() => {
+          if (life === this.#life) this.#deliver(batch);
+        });
         return;
       }
       for (const change of batch) if (!this.#pending.has(change.key)) this.#pending.set(change.key, change);

@@ -1,0 +1,209 @@
+/**
+ * Keeps account of what has been done to the nodes: which of them may have failed as far as the others can tell, so that
+ * no more fail at once than the cluster promises to survive, and which operations had a reason not to be answered.
+ */
+import { isAtRest, memberOf, type Row, type Table } from "../../src/ring/table.ts";
+import { type Cluster, type ClusterNode, leaseMs } from "./cluster.ts";
+
+const tickMs = 100;
+/** After a failure has ended, until what it set off has been decided: a declaration of death under way, say. */
+const settleMs = 2_500;
+/** Disturbances that follow one another more closely than this add up to a long one. */
+const restMs = 2_000;
+/** From the store's return until leases are renewed, the dead buried and what waited has been carried out. */
+const recoveryMs = 2 * leaseMs + 4_000;
+
+/** Something that makes nodes fail. It counts until the cluster has all its copies again. */
+interface Failure {
+  readonly ids: readonly string[];
+  /** How many nodes count as failed: a link that is cut for long costs one of its two. */
+  readonly weight: number;
+  /** Others can't tell it from a cut link, and ask who can reach whom. */
+  readonly silent: boolean;
+  readonly fromMs: number;
+  endedAtMs: number;
+}
+
+export class Health {
+  /** In a run without a budget: something happened after which even a table that shows no loss proves nothing. */
+  overstepped = false;
+  readonly #cluster: Cluster;
+  readonly #published: () => Table | undefined;
+  readonly #failures = new Set<Failure>();
+  /** When each failure and each outage of the store began. */
+  readonly #begins: number[] = [];
+  /** Short disturbances under way, and when the last one ended. */
+  readonly #touches = new Map<string, { active: number; endedAtMs: number }>();
+  readonly #impairedAtMs = new Map<string, number>();
+  readonly #troubledAtMs: Float64Array;
+  #storeAwayAtMs = Number.NEGATIVE_INFINITY;
+  #wipe: Failure | undefined;
+
+  constructor(cluster: Cluster, published: () => Table | undefined) {
+    this.#cluster = cluster;
+    this.#published = published;
+    this.#troubledAtMs = new Float64Array(cluster.partitions).fill(Number.NEGATIVE_INFINITY);
+    this.#tick();
+  }
+
+  /** Short of a failure, if it is short and each of the nodes has had time to recover from the last. */
+  isHarmless(ids: readonly string[]): boolean {
+    return ids.every((id) => {
+      const touch = this.#touches.get(id);
+      return touch === undefined || (touch.active === 0 && this.#nowMs >= touch.endedAtMs + restMs);
+    });
+  }
+
+  touch(ids: readonly string[]): () => void {
+    for (const id of ids) {
+      const touch = this.#touches.get(id) ?? { active: 0, endedAtMs: 0 };
+      this.#touches.set(id, touch);
+      touch.active++;
+    }
+    return () => {
+      for (const id of ids) {
+        const touch = this.#touches.get(id)!;
+        touch.active--;
+        touch.endedAtMs = this.#nowMs;
+      }
+    };
+  }
+
+  /**
+   * Whether every partition keeps a copy if all of `ids` fail now, besides those that have. Nodes that nobody can reach
+   * decide among themselves who goes on, so of them no more than `backups` at once.
+   */
+  mayFail(ids: readonly string[], { silent, weight }: { silent: boolean; weight: number }): boolean {
+    if (this.#wipe !== undefined) return false;
+    const failures = [...this.#failures];
+    if (silent || failures.some((failure) => failure.silent)) {
+      const failed = failures.reduce((sum, failure) => sum + failure.weight, weight);
+      if (failed > this.#cluster.backups) return false;
+    }
+    const table = this.#published();
+    return table === undefined || table.rows.every((row) => this.#survives(row, ids));
+  }
+
+  /** A failure of these nodes begins; what is returned ends it. */
+  fail(ids: readonly string[], { silent, weight }: { silent: boolean; weight: number }): () => void {
+    const failure: Failure = {
+      ids,
+      weight,
+      silent,
+      fromMs: this.#nowMs,
+      endedAtMs: Number.POSITIVE_INFINITY,
+    };
+    if (this.#wipe !== undefined) this.overstepped = true;
+    this.#failures.add(failure);
+    this.#begins.push(this.#nowMs);
+    this.#sample();
+    return () => {
+      failure.endedAtMs = this.#nowMs;
+    };
+  }
+
+  /** Only the nodes know the table then: none of them may fail too. */
+  mayWipe(): boolean {
+    return this.#failures.size === 0 && this.#cluster.store.answers;
+  }
+
+  wiped(): void {
+    if (!this.mayWipe()) this.overstepped = true;
+    this.#wipe = { ids: [], weight: 0, silent: false, fromMs: this.#nowMs, endedAtMs: this.#nowMs };
+    this.#begins.push(this.#nowMs);
+  }
+
+  outageBegins(): void {
+    this.#begins.push(this.#nowMs);
+    this.#sample();
+  }
+
+  /** Whether the others may have taken the node for dead. */
+  mayBeGivenUp(id: string): boolean {
+    for (const { ids } of this.#failures) if (ids.includes(id)) return true;
+    return this.#wipe !== undefined;
+  }
+
+  /** Whether an operation that failed had a reason to, and isn't to be judged. */
+  excuses(node: string, partition: number, fromMs: number, untilMs: number): boolean {
+    const since = fromMs - tickMs;
+    if ((this.#impairedAtMs.get(node) ?? Number.NEGATIVE_INFINITY) >= since) return true;
+    if (this.#troubledAtMs[partition]! >= since) return true;
+    // One thing at a time is waited for; two may take longer together than anyone waits.
+    return this.#begins.filter((atMs) => atMs >= fromMs - recoveryMs && atMs <= untilMs).length >= 2;
+  }
+
+  get #nowMs(): number {
+    return this.#cluster.sim.nowMs;
+  }
+
+  get #storeIsAway(): boolean {
+    return this.#nowMs - this.#storeAwayAtMs < recoveryMs;
+  }
+
+  #tick(): void {
+    this.#sample();
+    this.#settle();
+    this.#cluster.sim.schedule(tickMs, () => this.#tick());
+  }
+
+  #sample(): void {
+    const { store, nodes, backups } = this.#cluster;
+    if (!store.answers || this.#wipe !== undefined) this.#storeAwayAtMs = this.#nowMs;
+    for (const node of nodes) {
+      if (this.mayBeGivenUp(node.id) || !this.#isMember(node)) this.#impairedAtMs.set(node.id, this.#nowMs);
+    }
+    if (!this.#storeIsAway) return;
+    this.#published()?.rows.forEach((row, partition) => {
+      const steady =
+        backups > 0 &&
+        row.backups.length > 0 &&
+        row.incoming === "" &&
+        row.wanted.every((id) => row.backups.includes(id)) &&
+        [row.owner, ...row.backups].every((id) => this.#holds(id));
+      if (!steady) this.#troubledAtMs[partition] = this.#nowMs;
+    });
+  }
+
+  /** Failures are over once the cluster has all its copies again, and knows who its members are. */
+  #settle(): void {
+    const table = this.#published();
+    if (table === undefined || !isAtRest(table)) return;
+    const steadySinceMs = this.#nowMs - settleMs;
+    if (this.#wipe !== undefined) {
+      if (this.#wipe.endedAtMs + leaseMs < steadySinceMs) this.#wipe = undefined;
+      return;
+    }
+    if (this.#storeAwayAtMs > steadySinceMs) return;
+    for (const failure of this.#failures) {
+      if (failure.endedAtMs > steadySinceMs) continue;
+      const back = this.#cluster.up.filter((node) => failure.ids.includes(node.id));
+      if (back.every((node) => this.#isMember(node))) this.#failures.delete(failure);
+    }
+  }
+
+  #isMember({ id, cache }: ClusterNode): boolean {
+    const table = this.#published();
+    const member = table === undefined ? undefined : memberOf(table, id);
+    return member?.dead === "" && member.incarnation === cache?.ring.incarnation;
+  }
+
+  /** Whether the published member is a process that runs. */
+  #runs(id: string): boolean {
+    const node = this.#cluster.nodes.find((each) => each.id === id);
+    return node !== undefined && this.#isMember(node);
+  }
+
+  #holds(id: string): boolean {
+    return this.#runs(id) && !this.mayBeGivenUp(id);
+  }
+
+  #survives(row: Row, ids: readonly string[]): boolean {
+    if (row.owner === "") return true;
+    const named = [row.owner, ...row.backups];
+    if (!named.some((id) => ids.includes(id) && this.#runs(id))) return true;
+    // An owner that has failed may have dropped an extra copy by a write that is still on its way.
+    const certain = this.#holds(row.owner) ? named : row.backups.filter((id) => row.wanted.includes(id));
+    return certain.some((id) => !ids.includes(id) && this.#holds(id));
+  }
+}

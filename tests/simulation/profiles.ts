@@ -1,0 +1,57 @@
+/** Which faults a run is made of. */
+import type { Profile } from "./schedule.ts";
+import { hostileStore, type StoreFaults } from "./sim-store.ts";
+
+export interface RunProfile extends Profile {
+  /** One of these is drawn. */
+  readonly backups: readonly number[];
+  /** The probability that more may fail at once than the backups make good. */
+  readonly reckless: number;
+  /** While faults go on. */
+  readonly store: StoreFaults;
+}
+
+/** Shorter than anything that may count as a failure: see `health.ts`. */
+const shortMs = [10, 800] as const;
+/** From half a lease to three. */
+const longMs = [2_000, 12_000] as const;
+
+/** The one that the seeds are run with. */
+export const everything: RunProfile = {
+  faultsMs: [10_000, 25_000],
+  everyMs: [300, 2_500],
+  weights: {
+    join: 14,
+    leave: 10,
+    kill: 9,
+    restart: 8,
+    "restart-all": 0.5,
+    pause: 9,
+    isolate: 5,
+    deaf: 2,
+    mute: 2,
+    "cut-pair": 6,
+    "cut-one-way": 5,
+    split: 2,
+    "slow-link": 5,
+    "slow-node": 2,
+    "break-link": 8,
+    "break-node": 3,
+    "cut-store": 7,
+    rewatch: 4,
+    "store-gap": 2,
+    "store-stop": 1,
+  },
+  long: 0.4,
+  shortMs,
+  longMs,
+  outageMinute: 0.03,
+  outageTenMinutes: 0.002,
+  wipe: 0,
+  backups: [0, 1, 1, 1, 2],
+  reckless: 0.12,
+  store: hostileStore,
+};
+
+export const profiles = { everything } as const satisfies Record<string, RunProfile>;
+export type ProfileName = keyof typeof profiles;
