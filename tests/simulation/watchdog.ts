@@ -127,6 +127,7 @@ export class Watchdog {
   #tablePublished(table: Table): void {
     const before = this.#published;
     this.#published = table;
+    this.#cluster.sim.trace("table", describeTable(table, before));
     const rebuilt = this.#wiped;
     this.#wiped = false;
     if (before === undefined) return;
@@ -228,6 +229,25 @@ export class Watchdog {
 
 function sameZone(a: string, b: string): boolean {
   return a !== "" && a === b;
+}
+
+/** For the transcript: who the members are, and the rows that have changed. */
+function describeTable({ epoch, members, rows }: Table, before: Table | undefined): string {
+  const states = members.map(
+    ({ id, dead, leaving }) => `${id}${leaving ? " leaving" : ""}${dead && ` ${dead}`}`,
+  );
+  const changed = rows.flatMap((row, partition) => {
+    const text = describeRow(row);
+    return before !== undefined && text === describeRow(before.rows[partition]!)
+      ? []
+      : [`${partition}: ${text}`];
+  });
+  return [`${epoch} of ${states.join(", ")}`, ...changed].join("; ");
+}
+
+function describeRow({ owner, backups, incoming, wanted, came, since, wait }: Row): string {
+  const to = incoming === "" ? "" : ` to ${incoming}`;
+  return `${owner || "-"}+${backups}${to} wants ${wanted} (${came} ${since}${wait ? ", waits" : ""})`;
 }
 
 /** The living who held a copy and, still living, hold none any more. */
