@@ -162,7 +162,8 @@ export class Handovers {
     const { reign } = step;
     if (keeper === undefined) return;
     try {
-      await within(runtime, sealMsMax, keeper.seal(reign.partition));
+      // Called off, it isn't waited for: it may be sealed anew before that answers.
+      await Promise.race([within(runtime, sealMsMax, keeper.seal(reign.partition)), step.end]);
     } catch (error) {
       if (isCurrent(step)) this.#fail(step, error);
     }
