@@ -44,7 +44,8 @@ function changeRow(row: Row, { kind, member }: Change, table: Table, epoch: numb
   const isBackup = row.backups.includes(id);
   switch (kind) {
     case "add":
-      if (isBackup || living(table, member) === undefined) return undefined;
+      // Who is wanted as a backup of the next owner may be the present one.
+      if (isBackup || id === row.owner || living(table, member) === undefined) return undefined;
       if (row.incoming !== id && !row.wanted.includes(id)) return undefined;
       return { ...row, backups: [...row.backups, id], term: epoch };
     case "drop":
