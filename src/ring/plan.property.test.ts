@@ -169,7 +169,8 @@ function checkOwner(old: Row, row: Row, view: View, epoch: number): Fate {
   if (view.lives(old.owner)) {
     const backups = old.backups.filter((id) => !view.isTaken(id));
     const term = backups.length < old.backups.length ? epoch : old.term;
-    expect(row).toMatchObject({ ...old, backups, term, incoming: row.incoming, wanted: row.wanted });
+    const wait = old.wait || (term === epoch && backups.length === 0);
+    expect(row).toEqual({ ...old, backups, term, wait, incoming: row.incoming, wanted: row.wanted });
     return "stays";
   }
   const heirs = old.backups.filter((id) => view.lives(id));
@@ -192,8 +193,7 @@ function checkOwner(old: Row, row: Row, view: View, epoch: number): Fate {
     expect(row).toEqual({ ...old, incoming: "", wanted: [] });
     return "nothing";
   }
-  const hadBackups = old.backups.length > 0 || old.term !== old.since;
-  const wait = old.wait || (ownerIsSilent && hadBackups);
+  const wait = old.wait || (ownerIsSilent && old.backups.length > 0);
   expect(row).toMatchObject({ ...began, came: "empty", wait, backups: [], incoming: "" });
   if (view.staying.length === 0) expect(row.owner).toBe("");
   else expect(view.staying.some((m) => m.id === row.owner)).toBe(true);

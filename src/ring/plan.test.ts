@@ -209,16 +209,9 @@ describe("a dead owner", () => {
     ]);
   });
 
-  test("silent and without a backup ever: nobody could keep it serving", () => {
-    const before = tableOf(members("a", "b"), [row("a", { term: 3, since: 3 })]);
-    expect(plan(before, [silentA, member("b")], { backups: 1 })!.rows).toEqual([row("b", begun)]);
-  });
-
-  test("silent and without a backup now: it may not know that the last one was dropped", () => {
+  test("silent and without a backup: no grants can keep it serving", () => {
     const before = tableOf(members("a", "b"), [row("a", { term: 4, since: 3 })]);
-    const waits = [row("b", { ...begun, wait: true })];
-    expect(plan(before, [silentA, member("b")], { backups: 1 })!.rows).toEqual(waits);
-    expect(plan(before, [goneA, member("b")], { backups: 1 })!.rows).toEqual([row("b", begun)]);
+    expect(plan(before, [silentA, member("b")], { backups: 1 })!.rows).toEqual([row("b", begun)]);
   });
 
   test("silent together with all backups is waited for: they may serve, cut off from the rest", () => {
@@ -274,6 +267,19 @@ describe("another incarnation", () => {
       { owner: "a", backups: [], term: 6, since: 1 },
     ]);
     expect([...targets(after).values()]).toEqual([1, 1, 1]);
+  });
+
+  test("of the last backup: the owner may not know, and rely on grants; who follows it has to wait", () => {
+    const after = plan(before, [member("a"), member("c"), b2], { backups: 1 })!;
+    expect(after.rows.map((r) => r.wait)).toEqual([false, true, true]);
+    const silentC = plan(after, [member("a"), member("c", { dead: "silent" }), b2], { backups: 1 })!;
+    expect(silentC.rows[1]).toMatchObject({ came: "empty", since: 7, wait: true });
+    const more = tableOf(members("a", "b", "c"), [row("a", { backups: ["b", "c"] })]);
+    expect(plan(more, [member("a"), member("c"), b2], { backups: 1 })!.rows[0]).toMatchObject({
+      backups: ["c"],
+      term: 6,
+      wait: false,
+    });
   });
 });
 

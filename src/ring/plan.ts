@@ -181,7 +181,9 @@ function ownedRow(
       // Dead backups are the owner's to drop. But an id that is another's now names nobody who has a copy.
       const isStill = (id: string): boolean => survivors.has(id) || dead.has(id);
       if (row.backups.every(isStill)) return row;
-      return { ...row, backups: row.backups.filter(isStill), term: epoch };
+      const backups = row.backups.filter(isStill);
+      // The owner, which had no part in this, may go on relying on its last backup's grant: who follows it has to wait.
+      return { ...row, backups, term: epoch, wait: row.wait || backups.length === 0 };
     }
     case "promoted": {
       const owner = idOf(seats.owner[partition]!);
@@ -193,10 +195,8 @@ function ownedRow(
     case "empty": {
       const owner = idOf(seats.target[partition]!);
       if (owner === row.owner && row.owner === "") return row;
-      // A silent owner may be served by grants unless it never had a backup. That the table shows none isn't enough:
-      // it may not have learned yet that its last one was dropped.
-      const mayServe = ownerIsSilent && (row.backups.length > 0 || row.term !== row.since);
-      const wait = mayServe || row.wait;
+      // With a backup, a silent owner may still be kept serving by grants. Without one it isn't: it drops them itself.
+      const wait = row.wait || (ownerIsSilent && row.backups.length > 0);
       return { ...row, owner, backups: [], term: epoch, since: epoch, came: "empty", wait };
     }
   }
