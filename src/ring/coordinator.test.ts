@@ -43,7 +43,7 @@ async function join(id: string, incarnation = `${id}1`): Promise<Node> {
   const open = async (name: string) => new FaultyBucket(await new MemoryCoordination(store).openBucket(name));
   const [members, ring] = [await open("members"), await open("ring")];
   const common = { runtime, log: silentLog, leaseMs };
-  const self: Member = { id, incarnation, host: "h", port: 1, http: "", zone: "", leaving: false };
+  const self: Member = { id, incarnation, host: "h", port: 1, http: "", zone: "", leaving: false, dead: "" };
   const tables = new TableStore({ bucket: ring, partitions, runtime, log: silentLog, writer: incarnation });
   const membership: Membership = new Membership({
     ...common,

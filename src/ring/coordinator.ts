@@ -16,6 +16,9 @@ import type { TableStore } from "./table-store.ts";
 const coordinatorKey = "coordinator";
 /** How long a plan waits for further changes, so that nodes which join together are planned together. */
 const planDelayMs = 100;
+/** Until somebody whose process is known dead is declared dead again, after a renewal of the last moment was in the way. */
+const buryAgainMs = 20;
+const proofsMax = 1024;
 
 export interface CoordinatorOptions {
   readonly bucket: Bucket;
@@ -105,17 +108,28 @@ export class Coordinator {
   /** The address of this incarnation refuses connections or answers as another one: its process is dead. */
   processIsDead(peer: PeerIdentity): void {
     if (this.#stopped) return;
-    if (this.#proofs.size >= 1024) this.#proofs.clear();
-    this.#proofs.add(peer.incarnation);
-    this.#dirty = true;
-    this.tick();
+    // Told again for every attempt to connect: only the first time is news.
+    if (!this.#proofs.has(peer.incarnation)) {
+      if (this.#proofs.size >= proofsMax) this.#forgetProofs();
+      this.#proofs.add(peer.incarnation);
+      this.#dirty = true;
+    }
+    if (this.isCoordinator) this.#schedulePlan(0, true);
+    else this.tick();
   }
 
   /** Members changed: a table may have to be planned. */
   membersChanged(): void {
     this.#dirty = true;
-    if (this.isCoordinator) this.#schedulePlan(planDelayMs);
-    else this.tick();
+    if (!this.isCoordinator) {
+      this.tick();
+      return;
+    }
+    const { membership, tables } = this.#options;
+    const someoneDied = tables.table.members.some(
+      (member) => member.dead === "" && membership.isGone(member),
+    );
+    this.#schedulePlan(someoneDied ? 0 : planDelayMs, someoneDied);
   }
 
   /** Looks at the whole ring again, as if everything had changed. */
@@ -142,6 +156,12 @@ export class Coordinator {
     );
     this.#dirty = true;
     this.tick();
+  }
+
+  #forgetProofs(): void {
+    const known = new Set(this.#options.tables.table.members.map((member) => member.incarnation));
+    for (const incarnation of this.#proofs) if (!known.has(incarnation)) this.#proofs.delete(incarnation);
+    if (this.#proofs.size >= proofsMax) this.#proofs.clear();
   }
 
   #sight(value: Uint8Array | undefined, revision: number): void {
@@ -198,9 +218,10 @@ export class Coordinator {
     return removed ? bucket.create(coordinatorKey, value) : bucket.update(coordinatorKey, value, revision);
   }
 
-  #schedulePlan(delayMs: number): void {
-    // A heartbeat doesn't cut the wait short, or nodes that join together would be planned one by one.
-    if (this.#planTimer !== undefined) return;
+  /** A death is urgent: operations wait. A heartbeat isn't, or nodes that join together would be planned one by one. */
+  #schedulePlan(delayMs: number, isUrgent = false): void {
+    if (this.#planTimer !== undefined && !isUrgent) return;
+    this.#planTimer?.cancel();
     this.#planTimer = this.#options.runtime.after(delayMs, () => {
       this.#planTimer = undefined;
       void this.#plan();
@@ -235,25 +256,30 @@ export class Coordinator {
   }
 
   async #buryTheDead(): Promise<void> {
-    const { log, membership, tables } = this.#options;
+    const { membership, tables } = this.#options;
     const candidates = new Map<string, Member>();
     for (const member of [...tables.table.members, ...membership.living()])
-      candidates.set(member.incarnation, member);
-    for (const member of candidates.values()) {
-      if (member.incarnation === membership.self.incarnation || membership.isGone(member)) continue;
-      const proven = this.#proofs.has(member.incarnation);
-      const seemsGone = membership.seemsGone(member);
-      if (!proven && !seemsGone && !membership.leaseRanOut(member)) continue;
-      if ((await membership.declareDead(member)) && !seemsGone) {
-        log.warn(
-          { event: "node-died", member: member.id, proof: proven ? "process" : "lease" },
-          `${member.id} is dead: ${proven ? "its process is gone" : "its lease ran out"}`,
-        );
-      }
+      if (member.dead === "") candidates.set(member.incarnation, member);
+    await Promise.all([...candidates.values()].map((member) => this.#buryIfDead(member)));
+  }
+
+  async #buryIfDead(member: Member): Promise<void> {
+    const { log, membership } = this.#options;
+    if (member.incarnation === membership.self.incarnation || membership.isGone(member)) return;
+    const isProven = this.#proofs.has(member.incarnation);
+    const seemsGone = membership.seemsGone(member);
+    if (!isProven && !seemsGone && !membership.leaseRanOut(member)) return;
+    if (!(await membership.declareDead(member))) {
+      if (isProven && this.isCoordinator) this.#schedulePlan(buryAgainMs);
+    } else if (!seemsGone) {
+      log.warn(
+        { event: "node-died", member: member.id, proof: isProven ? "process" : "lease" },
+        `${member.id} is dead: ${isProven ? "its process is gone" : "its lease ran out"}`,
+      );
     }
   }
 
-  /** The members that the next table should have: those of this one that live, then the new ones. */
+  /** The members that the next table should have: those of this one, living or dead, then the new ones. */
   #expected(table: Table): Member[] {
     const { membership } = this.#options;
     const living = new Map(membership.living().map((member) => [member.id, member]));
@@ -261,31 +287,52 @@ export class Coordinator {
     for (const member of table.members) {
       const current = living.get(member.id);
       living.delete(member.id);
+      const isGone = membership.isGone(member);
+      if (member.dead !== "" || isGone) expected.push({ ...member, dead: this.#howDead(member) });
       // What isn't known to be gone stays: no record of it was ever seen here, or one of the time before it.
-      if (current?.incarnation !== member.incarnation && !membership.isGone(member)) expected.push(member);
+      else if (current?.incarnation !== member.incarnation) expected.push(member);
       // Who leaves never comes back as the same incarnation: a record that says otherwise is of the time before.
-      else if (current !== undefined) expected.push({ ...current, leaving: leaves(current, member) });
+      else expected.push({ ...current, leaving: current.leaving || member.leaving });
+      // Back as another incarnation; if that isn't certain, the record may be of the time before.
+      if (isGone && current !== undefined && current.incarnation !== member.incarnation)
+        expected.push(current);
     }
     return [...expected, ...living.values()];
   }
 
+  /** Without proof, a member that was declared dead may go on serving by the grants of its backups. */
+  #howDead(member: Member): "gone" | "silent" {
+    return this.#proofs.has(member.incarnation) || this.#options.membership.hasEnded(member)
+      ? "gone"
+      : "silent";
+  }
+
   #report(before: Table, after: Table): void {
+    const { log } = this.#options;
     const moves = after.rows.filter((row) => row.incoming !== "").length;
-    this.#options.log.info(
+    const members = after.members.filter((member) => member.dead === "").length;
+    log.info(
       {
         event: "table-published",
         epoch: after.epoch,
-        members: after.members.length,
-        before: before.members.length,
+        members,
+        before: before.members.filter((member) => member.dead === "").length,
         moves,
       },
-      `table ${after.epoch}: ${after.members.length} members, ${moves} partitions to move`,
+      `table ${after.epoch}: ${members} members, ${moves} partitions to move`,
     );
+    const orphans = orphansOf(after);
+    if (orphans === 0 || orphans === orphansOf(before)) return;
+    const silent = after.members.filter((member) => member.dead === "silent").map((member) => member.id);
+    const message = `${orphans} partitions wait: their owners and all backups fell silent and may still serve, cut off`;
+    log.error({ event: "partitions-orphaned", partitions: orphans, silent }, message);
   }
 }
 
-function leaves(current: Member, known: Member): boolean {
-  return current.leaving || (known.leaving && known.incarnation === current.incarnation);
+/** How many partitions have an owner that is dead, and nobody yet to follow it. */
+function orphansOf(table: Table): number {
+  const dead = new Set(table.members.filter((member) => member.dead !== "").map((member) => member.id));
+  return dead.size === 0 ? 0 : table.rows.filter((row) => dead.has(row.owner)).length;
 }
 
 /** What can't be read is held by nobody that is known: it is overwritten when it isn't renewed. */

@@ -199,6 +199,11 @@ export class Membership {
     return this.#sightings.isGone(member);
   }
 
+  /** Certain: the incarnation serves nothing any more. Of one that was declared dead that is known only once it is back. */
+  hasEnded(member: PeerIdentity): boolean {
+    return this.#sightings.hasEnded(member);
+  }
+
   /** The record last seen isn't that of this incarnation, but may be of the time before; {@link declareDead} finds out. */
   seemsGone(member: PeerIdentity): boolean {
     return this.#sightings.seemsGone(member);

@@ -17,6 +17,8 @@ export interface Sighting {
   readonly seenAtMs: number;
   /** Incarnations whose records were seen here and then seen to be followed by another, or by none. */
   readonly past: readonly string[];
+  /** The incarnation whose mark of death was the last record, and has been collected since; else empty. */
+  readonly markGone: string;
 }
 
 /** What a living member says about the others. */
@@ -69,6 +71,16 @@ export class Sightings {
   }
 
   /**
+   * Certain: the incarnation serves nothing any more. Its record was followed by another's, for which its process had to
+   * end or to give it up, or it removed the record itself. A mark of death, or that one's absence, doesn't say that much.
+   */
+  hasEnded({ id, incarnation }: PeerIdentity): boolean {
+    const sighting = this.#byId.get(id);
+    if (sighting === undefined || !sighting.past.includes(incarnation)) return false;
+    return sighting.record?.incarnation !== incarnation && sighting.markGone !== incarnation;
+  }
+
+  /**
    * The record last seen isn't that of this incarnation. It may be of the time before: a watch may lag behind a table
    * that has a newer one. Declaring it dead finds out.
    */
@@ -114,11 +126,14 @@ export class Sightings {
     const before = known?.record;
     const past = [...(known?.past ?? [])];
     if (before !== undefined && before.incarnation !== record?.incarnation) past.push(before.incarnation);
+    let markGone = "";
+    if (record === undefined) markGone = before?.dead === true ? before.incarnation : (known?.markGone ?? "");
     this.#byId.set(change.key, {
       record,
       revision: change.revision,
       seenAtMs: this.#options.runtime.monotonicMs(),
       past: past.slice(-pastMax),
+      markGone,
     });
     const firstSeenGone = known === undefined && record === undefined;
     if (firstSeenGone || !saySame(before, record)) this.#options.changed();
