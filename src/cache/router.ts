@@ -169,7 +169,9 @@ class Operation implements Waiter, CallHandler {
   #target: Member | undefined;
   /** The write's number, once it was sent. */
   #sequence = 0;
-  /** The incarnation of this node under which it was sent without an answer so far: only to that one it is known. */
+  /** The incarnation of this node under which it was sent last. */
+  #sentAs = "";
+  /** That of an attempt that may have been carried out without an answer: only as that one's it would be recognised. */
   #unansweredAs = "";
   /** A table of at least this epoch is needed to know more. */
   #epoch = 0;
@@ -218,6 +220,7 @@ class Operation implements Waiter, CallHandler {
       return;
     }
     this.#target = target;
+    this.#sentAs = origin;
     if (this.#sequence === 0 && changes(this.#command)) this.#sequence = this.#router.number();
     const oldest = this.#sequence === 0 ? 0 : this.#router.oldest;
     const sending = { partition, epoch: table.epoch, leftMs, sequence: this.#sequence, oldest };
@@ -246,7 +249,7 @@ class Operation implements Waiter, CallHandler {
         this.expire();
         break;
       case Answer.unsettled:
-        if (changes(this.#command)) this.#unansweredAs = this.#router.ring.incarnation;
+        if (changes(this.#command)) this.#unansweredAs = this.#sentAs;
         this.#wait(retryMs);
         break;
       case Answer.overloaded:
@@ -263,7 +266,8 @@ class Operation implements Waiter, CallHandler {
       this.#finish(error, undefined);
       return;
     }
-    if (unknown) this.#unansweredAs = this.#router.ring.incarnation;
+    // Not the present one: a link breaks because this node has just become another incarnation.
+    if (unknown) this.#unansweredAs = this.#sentAs;
     this.#wait(retryMs);
   }
 

@@ -1,0 +1,81 @@
+/** A router's answers when a link is lost, with a ring and links that do what a test says. */
+import { expect, test } from "vitest";
+import { ManualRuntime } from "../../tests/support/manual-runtime.ts";
+import { a, b } from "../../tests/support/owner.ts";
+import { RingcacheError } from "../errors.ts";
+import type { CallHandler } from "../peers/messages.ts";
+import type { Ring } from "../ring/ring.ts";
+import { emptyTable, type Table } from "../ring/table.ts";
+import { type Command, noBytes, Op, type Reply } from "./command.ts";
+import { Partitions } from "./partitions.ts";
+import { Router } from "./router.ts";
+import { absentAnswer } from "./wire.ts";
+
+const deadlineMs = 5_000;
+const remove: Command = {
+  op: Op.delete,
+  key: Buffer.from("k"),
+  value: noBytes,
+  expiresAtMs: 0,
+  expected: undefined,
+};
+const linkLost = new RingcacheError("LINK_LOST", "the link was lost", { outcome: "unknown" });
+
+/** As node `a`; node `b` owns everything. */
+class FakeRing {
+  incarnation = a.incarnation;
+  readonly nodeId = a.id;
+  readonly table: Table = { ...emptyTable(1), epoch: 1, members: [a, b] };
+  readonly calls: CallHandler[] = [];
+  readonly peers = {
+    handle: (): void => {},
+    call: (_to: unknown, _kind: unknown, _frame: unknown, _ms: unknown, handler: CallHandler): void => {
+      this.calls.push(handler);
+    },
+  };
+
+  on(): void {}
+  partitionFor(): number {
+    return 0;
+  }
+  nodeForPartition(): string {
+    return b.id;
+  }
+  serves(): boolean {
+    return false;
+  }
+}
+
+function setUp(): {
+  ring: FakeRing;
+  runtime: ManualRuntime;
+  answers: (RingcacheError | Reply | undefined)[];
+} {
+  const ring = new FakeRing();
+  const runtime = new ManualRuntime();
+  const router = new Router(ring as unknown as Ring, runtime, new Partitions(runtime, 1));
+  const answers: (RingcacheError | Reply | undefined)[] = [];
+  router.execute(remove, (error, reply) => answers.push(error ?? reply), deadlineMs);
+  return { ring, runtime, answers };
+}
+
+test("a write whose link broke is sent again, and its answer counts", async () => {
+  const { ring, runtime, answers } = setUp();
+  ring.calls[0]!.failed(linkLost);
+  await runtime.advance(100);
+  expect(ring.calls).toHaveLength(2);
+  ring.calls[1]!.reply(absentAnswer);
+  expect(answers).toMatchObject([{ found: false }]);
+});
+
+test("a write that was sent as another incarnation isn't sent again: nobody would know it for the same", async () => {
+  const { ring, runtime, answers } = setUp();
+  // The node became another incarnation, and that is why its links broke.
+  ring.incarnation = "a2";
+  ring.calls[0]!.failed(linkLost);
+  await runtime.advance(100);
+  expect(ring.calls).toHaveLength(1);
+  await runtime.advance(deadlineMs);
+  expect(ring.calls).toHaveLength(1);
+  expect(answers).toMatchObject([{ code: "LINK_LOST", outcome: "unknown" }]);
+});
