@@ -82,7 +82,7 @@ export class Load {
   /** At doors that were to answer. */
   readonly errors: string[] = [];
   /** At doors of nodes that had been killed, stopped or cut off. */
-  excused = 0;
+  readonly excused: string[] = [];
   operations = 0;
   /** By partition, when its operations were acknowledged. */
   readonly acknowledged = new Map<number, number[]>();
@@ -178,15 +178,12 @@ export class Load {
     }
     if (mayHaveHappened(answer, error))
       this.history.push(written({ ...call, completedAt: undefined }, kind, value));
-    if (door.excuses(invokedAt)) this.excused++;
-    else {
-      const what = answer === undefined ? String(error) : JSON.stringify([answer.status, answer.body]);
-      const tookMs = Math.round(completedAt - invokedAt);
-      const now = new Date().toISOString();
-      this.errors.push(
-        `${now} ${client} ${kind} ${key} at ${door.id} after ${tookMs} ms: ${what.slice(0, 300)}`,
-      );
-    }
+    const what = answer === undefined ? String(error) : JSON.stringify([answer.status, answer.body]);
+    const errors = door.excuses(invokedAt) ? this.excused : this.errors;
+    errors.push(
+      `${new Date().toISOString()} [${invokedAt}..${completedAt}] ${client} ${kind} ${key} ${value} at ${door.id}: ` +
+        what.slice(0, 300),
+    );
     return false;
   }
 

@@ -7,7 +7,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, type TestContext } from "vitest";
 import type { StatusReport } from "../../src/cache/command.ts";
-import { checkLinearizability, describeVerdict, type Operation } from "../simulation/linearizability.ts";
+import {
+  checkLinearizability,
+  describeOperation,
+  describeVerdict,
+  type Operation,
+} from "../simulation/linearizability.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
 import { Cluster, eventually, type NodeProcess, settled, spread } from "../support/node-process.ts";
 import { Ballast } from "./ballast.ts";
@@ -153,7 +158,7 @@ export class Stage {
     const { usual, gap, restoredMs, spreads } = seen;
     console.log(
       `chaos: ${title}: ${load.operations} operations, ${load.errors.length} errors` +
-        `${load.excused > 0 ? ` (and ${load.excused} at the node that failed)` : ""}, ${lost.length} lost, ` +
+        `${load.excused.length > 0 ? ` (and ${load.excused.length} at the node that failed)` : ""}, ${lost.length} lost, ` +
         `${verdict.ok ? "linearizable" : "NOT LINEARIZABLE"}, longest gap ${Math.round(gap.ms)} ms ` +
         `(partition ${gap.partition}; ${Math.round(usual.ms)} ms without a fault), whole again after ${Math.round(restoredMs)} ms`,
     );
@@ -188,7 +193,10 @@ export class Stage {
       writeFileSync(join(folder, `${i + 1}.${node.id}.log`), node.stdout + node.stderr);
     });
     writeFileSync(join(folder, "nats-server.log"), this.nats.output);
-    writeFileSync(join(folder, "errors.log"), this.load.errors.join("\n"));
+    const { errors, excused, history } = this.load;
+    writeFileSync(join(folder, "errors.log"), errors.join("\n"));
+    writeFileSync(join(folder, "excused.log"), excused.join("\n"));
+    writeFileSync(join(folder, "history.log"), history.map(describeOperation).join("\n"));
     return folder;
   }
 }
