@@ -9,14 +9,14 @@
  * The table is judged anew whenever a newer one is known, and only this node changes what it says of the partitions
  * owned here. What a change that was sent has come to is known from the next table alone, never from its answer.
  */
-import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { PeerIdentity } from "../peers/messages.ts";
-import { type Runtime, sleep, type Timer } from "../runtime.ts";
+import type { Runtime } from "../runtime.ts";
 import { Fills } from "./fills.ts";
 import { Handovers } from "./handovers.ts";
 import { Hooks, type PartitionsHook } from "./hooks.ts";
 import type { PartitionKeeper } from "./keeper.ts";
+import { Openings } from "./openings.ts";
 import { OwnerChanges } from "./owner-changes.ts";
 import { type Change, reconfigure } from "./reconfigure.ts";
 import { newReign, type Reign, View } from "./reign.ts";
@@ -45,22 +45,16 @@ export interface OwnershipOptions {
   waitMs(row: Row): number;
 }
 
-/** What is to be waited for is looked at again at least this often, and at most every millisecond. */
-const waitMsMax = 60_000;
-const retryDelayMs = 100;
-
 export class Ownership {
   readonly #options: OwnershipOptions;
   readonly #reigns: (Reign | undefined)[];
   readonly #hooks: Hooks;
+  readonly #openings: Openings;
   readonly #fills: Fills;
   readonly #handovers: Handovers;
   readonly #changes: OwnerChanges;
   #self: Member;
   #view: View;
-  /** Those that may not be served yet, because who owned them before may still serve them. */
-  readonly #waiting = new Set<Reign>();
-  #waitTimer: Timer | undefined;
   #telling = false;
   #stopped = false;
 
@@ -79,6 +73,16 @@ export class Ownership {
       sent: (table, base) => this.#noteSent(table, base),
       decided: () => this.check(),
     });
+    this.#openings = new Openings({
+      runtime,
+      log,
+      keeper,
+      hooks: this.#hooks,
+      onOwn: () => options.onOwn(),
+      waitMs: (row) => options.waitMs(row),
+      view: () => this.#view,
+      opened: (reign) => this.#opened(reign),
+    });
     this.#fills = new Fills({ runtime, log, keeper, filled: () => this.#changes.wake() });
     this.#handovers = new Handovers({
       runtime,
@@ -93,11 +97,7 @@ export class Ownership {
       },
       publish: () => this.#changes.wake(),
       serveOn: (reign) => this.#serveOn(reign),
-      reopen: (reign) => {
-        reign.state = "opening";
-        reign.isKeptSealed = true;
-        this.#arrive([reign]);
-      },
+      reopen: (reign) => this.#openings.reopen(reign),
       review: (reign) => {
         this.#review(reign);
         this.#startWork();
@@ -151,8 +151,8 @@ export class Ownership {
       if (goesOn) this.#review(reign!);
       else if (isOwner) begun.push(this.#begin(partition, row));
     });
-    for (const reign of begun) this.#waiting.add(reign);
-    this.#endWaits();
+    for (const reign of begun) this.#openings.add(reign);
+    this.#openings.review();
     this.#startWork();
   }
 
@@ -160,7 +160,7 @@ export class Ownership {
   check(): void {
     if (this.#stopped) return;
     for (const { reign } of this.#current()) this.#review(reign);
-    this.#endWaits();
+    this.#openings.review();
     this.#startWork();
   }
 
@@ -175,7 +175,7 @@ export class Ownership {
   /** Runs onRelease for what this node still owns and stops; the hooks that were under way finish first. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#waitTimer?.cancel();
+    this.#openings.stop();
     this.#changes.stop();
     this.#fills.stop();
     this.#handovers.stop();
@@ -228,80 +228,15 @@ export class Ownership {
     this.#handovers.start();
   }
 
-  #endWaits(): void {
-    this.#waitTimer?.cancel();
-    const arrived: Reign[] = [];
-    let nextMs = Number.POSITIVE_INFINITY;
-    for (const reign of this.#waiting) {
-      const row = this.#view.rowOf(reign);
-      if (row === undefined) continue;
-      const waitMs = row.wait ? this.#options.waitMs(row) : 0;
-      if (waitMs > 0) nextMs = Math.min(nextMs, waitMs);
-      else arrived.push(reign);
-    }
-    for (const reign of arrived) this.#waiting.delete(reign);
-    if (this.#waiting.size > 0) {
-      const delayMs = Math.min(Math.max(nextMs, 1), waitMsMax);
-      this.#waitTimer = this.#options.runtime.after(delayMs, () => this.#endWaits());
-    }
-    if (arrived.length > 0) this.#arrive(arrived);
-  }
-
-  /** Nobody else serves the partitions any more: they are served when onOwn has finished. */
-  #arrive(reigns: readonly Reign[]): void {
-    for (const reign of reigns) reign.hooks = "owned";
-    const hooks = this.#options.onOwn();
-    const finish = (): void => {
-      for (const reign of reigns) if (reign.state === "opening") this.#open(reign);
-    };
-    // Without hooks and a keeper a partition is served in the very turn in which the table says so.
-    if (hooks.length === 0) finish();
-    else {
-      const partitions = reigns.map(({ partition }) => partition);
-      void this.#hooks.run("onOwn", hooks, partitions).then(finish);
-    }
-  }
-
-  #open(reign: Reign): void {
-    const { keeper } = this.#options;
-    if (keeper !== undefined && !reign.isKeptSealed) {
-      void this.#openWhenReady(reign, keeper);
-      return;
-    }
+  #opened(reign: Reign): void {
     if (reign.isKeptSealed) this.#serveOn(reign);
-    else this.#activate(reign);
-    this.#review(reign);
-    this.#startWork();
-  }
-
-  /** What the backups lack could be taken back by a failover: nothing is read before they have it. */
-  async #openWhenReady(reign: Reign, keeper: PartitionKeeper): Promise<void> {
-    for (;;) {
-      const told = reign.timesTold;
-      try {
-        await keeper.ready(reign.partition);
-        if (reign.state !== "opening") return;
-        // It is the present backups that count, not those of when it was asked.
-        if (reign.timesTold === told) break;
-      } catch (error) {
-        if (reign.state !== "opening") return;
-        this.#options.log.warn(
-          { event: "open-retry", partition: reign.partition, error: messageOf(error) },
-          `the backups of partition ${reign.partition} can't be brought up to date, trying again`,
-        );
-        await sleep(this.#options.runtime, retryDelayMs * (1 + this.#options.runtime.random()));
-        if (reign.state !== "opening") return;
-      }
+    else {
+      reign.state = "active";
+      this.#options.keeper?.activate(reign.partition);
+      this.#tellChanged();
     }
-    this.#activate(reign);
     this.#review(reign);
     this.#startWork();
-  }
-
-  #activate(reign: Reign): void {
-    reign.state = "active";
-    this.#options.keeper?.activate(reign.partition);
-    this.#tellChanged();
   }
 
   #serveOn(reign: Reign): void {
@@ -321,7 +256,7 @@ export class Ownership {
     const handed = isMember && reign.handover?.sentOn !== undefined;
     reign.state = "over";
     this.#reigns[partition] = undefined;
-    this.#waiting.delete(reign);
+    this.#openings.endReign(reign);
     this.#handovers.endReign(reign);
     this.#fills.endReign(reign, table);
     this.#options.keeper?.release(partition, handed);
