@@ -9,6 +9,7 @@ export interface LinkContext {
   readonly transport: Transport;
   readonly log: Log;
   readonly platform: string;
+  /** The platform's; see `Peers.setSecret`. */
   readonly secret: Uint8Array;
   readonly self: PeerIdentity;
   /** By kind. */

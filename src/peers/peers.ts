@@ -54,7 +54,7 @@ export interface PeersStats {
 type ProbeResult = "alive" | "refused" | "replaced" | "silent";
 
 export class Peers implements IncomingOwner {
-  readonly #context: LinkContext & { self: PeerIdentity };
+  readonly #context: LinkContext & { self: PeerIdentity; secret: Uint8Array };
   readonly #handlers: (RequestHandler | undefined)[] = new Array<RequestHandler | undefined>(256).fill(
     undefined,
   );
@@ -189,6 +189,11 @@ export class Peers implements IncomingOwner {
       };
       this.#probes.add(giveUp);
     });
+  }
+
+  /** For links that are made from now on: the platform has another secret than the one that this node started with. */
+  setSecret(secret: Uint8Array): void {
+    this.#context.secret = secret;
   }
 
   /** This node is another incarnation from now on: closes every link, as each was authenticated for the old one. */

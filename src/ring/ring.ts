@@ -12,7 +12,7 @@ import { Ownership, type PartitionsHook } from "./ownership.ts";
 import { RingEmitter } from "./ring-emitter.ts";
 import type { RingOptions, RingStats } from "./ring-options.ts";
 import type { Handler } from "./rpc.ts";
-import { agreeOnSettings } from "./settings.ts";
+import { agreeOnSettings, historyOf, type Settings } from "./settings.ts";
 import { partitionOf, slotOf } from "./slots.ts";
 import { Standing } from "./standing.ts";
 import { isDrained, isSettled, type Member, memberOf, partitionsByOwner, type Table } from "./table.ts";
@@ -46,9 +46,10 @@ export class Ring extends RingEmitter {
     const { config, coordination, runtime, transport, log } = options;
     const members = await coordination.openBucket(`${config.platform}-members`);
     const bucket = await coordination.openBucket(`${config.platform}-ring`);
-    const { secret } = await agreeOnSettings(bucket, runtime, config.platform, config.partitions);
+    const settings = await agreeOnSettings(bucket, runtime, config.platform, config.partitions);
     const identity = { id: config.node, incarnation: newIncarnation(runtime) };
-    const peers = new Peers({ runtime, transport, log, platform: config.platform, self: identity, secret });
+    const { platform } = config;
+    const peers = new Peers({ ...settings, runtime, transport, log, platform, self: identity });
     let ring: Ring | undefined;
     try {
       const { port } = await peers.listen(config.peerHost, config.peerPort);
@@ -62,7 +63,7 @@ export class Ring extends RingEmitter {
         dead: "",
       };
       await requireReachable(peers, self, log);
-      ring = new Ring(options, { members, bucket, peers, self });
+      ring = new Ring(options, { members, bucket, settings, peers, self });
       await ring.#start();
       return ring;
     } catch (error) {
@@ -74,7 +75,7 @@ export class Ring extends RingEmitter {
 
   private constructor(
     options: RingOptions,
-    parts: { members: Bucket; bucket: Bucket; peers: Peers; self: Member },
+    parts: { members: Bucket; bucket: Bucket; settings: Settings; peers: Peers; self: Member },
   ) {
     super(options.log);
     const { config, runtime, log } = options;
@@ -93,16 +94,13 @@ export class Ring extends RingEmitter {
       runtime,
       log,
       writer: self.incarnation,
+      history: historyOf(parts.settings),
     });
     this.#tables = tables;
     this.#standing = new Standing({
-      config,
-      bucket: parts.members,
-      runtime,
-      log,
-      peers,
+      ...options,
+      ...parts,
       tables,
-      self,
       grantors: (partition) => this.#ownership.grantors(partition),
       membersChanged: () => this.#coordinator.membersChanged(),
       peersChanged: () => this.#ownership.check(),

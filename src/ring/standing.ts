@@ -3,7 +3,7 @@
  * can't reach. A lease or a grant is asked for in the very turn that relies on it: event loops stall.
  */
 import type { NodeConfig } from "../config.ts";
-import type { Bucket } from "../coordination/coordination.ts";
+import type { Bucket, Coordination } from "../coordination/coordination.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { PeerIdentity } from "../peers/messages.ts";
@@ -13,6 +13,8 @@ import { type Runtime, sleep, type Timer } from "../runtime.ts";
 import { Contacts, pingIntervalMs } from "./contacts.ts";
 import { Isolation } from "./isolation.ts";
 import { clockDriftMax, Membership } from "./membership.ts";
+import { Restorer } from "./restorer.ts";
+import type { Settings } from "./settings.ts";
 import { type Member, memberOf, type Row, type Table } from "./table.ts";
 import type { TableStore } from "./table-store.ts";
 
@@ -23,7 +25,10 @@ const rejoinRetryMs = 1_000;
 
 export interface StandingOptions {
   readonly config: NodeConfig;
+  readonly members: Bucket;
   readonly bucket: Bucket;
+  readonly settings: Settings;
+  readonly coordination: Pick<Coordination, "status">;
   readonly runtime: Runtime;
   readonly log: Log;
   readonly peers: Peers;
@@ -46,6 +51,7 @@ export class Standing {
   readonly #options: StandingOptions;
   readonly #contacts: Contacts;
   readonly #isolation: Isolation;
+  readonly #restorer: Restorer;
   /** Incarnations whose processes are known to be dead. */
   readonly #proofs = new Set<string>();
   /** When each of the latest tables that made this node wait was first acted on. */
@@ -54,16 +60,22 @@ export class Standing {
 
   constructor(options: StandingOptions) {
     this.#options = options;
-    const { config, bucket, runtime, log, peers, self } = options;
+    const { config, members, runtime, log, peers, self, tables } = options;
     const { heartbeatMs, leaseMs } = config;
     this.membership = new Membership({
-      bucket,
+      bucket: members,
       runtime,
       log,
       heartbeatMs,
       leaseMs,
       self,
       unreachable: () => this.#contacts.unreachable(),
+      lastTable: () => this.#restorer.lastTable(),
+      isStillMember: async () => {
+        await tables.confirm();
+        const member = memberOf(tables.table, self.id);
+        return member?.incarnation === this.membership.self.incarnation && member.dead === "";
+      },
       probe: (peer) => peers.probe(peer, 1_000),
       changed: options.membersChanged,
       leaseRegained: options.regained,
@@ -98,6 +110,13 @@ export class Standing {
       membership: this.membership,
       tables: options.tables,
       isolated: () => void this.membership.isolate(),
+    });
+    this.#restorer = new Restorer({
+      ...options,
+      leaseMs,
+      membership: this.membership,
+      isCutOff: () => options.coordination.status === "disconnected",
+      isDead: (peer) => this.isDead(peer),
     });
     this.#schedule();
   }
@@ -172,6 +191,7 @@ export class Standing {
   stop(): void {
     this.#timer?.cancel();
     this.#isolation.stop();
+    this.#restorer.stop();
     this.#contacts.stop();
     this.membership.stop();
   }

@@ -26,15 +26,19 @@ export interface TableStoreOptions {
   readonly writer: string;
   /** Names the platform's history of tables, see {@link History}. */
   readonly history?: string;
+}
+
+export interface LossListener {
   /** The store has lost the table; it is to be written back. */
-  lost?(): void;
-  /** A table is in force again that knows nothing of tables that this node has seen and may have acted on. */
-  undone?(): void;
+  lost(): void;
+  /** A table is in force that knows nothing of tables which this node has seen, and may have acted on. */
+  undone(): void;
 }
 
 export class TableStore {
   readonly #options: TableStoreOptions;
   readonly #listeners = new Set<(table: Table, previous: Table) => void>();
+  #lossListener: LossListener | undefined;
   #table: Table;
   #revision = 0;
   #attempts = 0;
@@ -71,6 +75,11 @@ export class TableStore {
   subscribe(listener: (table: Table, previous: Table) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Who sees to it that a lost table comes back. */
+  onLoss(listener: LossListener): void {
+    this.#lossListener = listener;
   }
 
   /** Resolves when the table that was there has been seen. */
@@ -227,7 +236,7 @@ export class TableStore {
       });
       this.#restoration = { ended, end };
     }
-    this.#options.lost?.();
+    this.#lossListener?.lost();
   }
 
   #adopt(value: Uint8Array, revision: number): void {
@@ -270,7 +279,7 @@ export class TableStore {
       previous.epoch > from &&
       !isAnother(table.history, previous.history);
     // Before anyone acts on the table.
-    if (isUndone) this.#options.undone?.();
+    if (isUndone) this.#lossListener?.undone();
     for (const listener of [...this.#listeners]) listener(table, previous);
   }
 
