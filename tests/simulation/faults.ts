@@ -77,15 +77,15 @@ export class Faults {
       case "restart-all":
         return this.#restartAll(forMs);
       case "pause":
-        return this.#one(fault, { silent: true }, (node) => this.#pause(node));
+        return this.#one(fault, true, (node) => this.#pause(node));
       case "cut-store":
-        return this.#one(fault, { silent: false }, (node) => this.#cluster.cutFromStore(node.id));
+        return this.#one(fault, false, (node) => this.#cluster.cutFromStore(node.id));
       case "isolate":
-        return this.#one(fault, { silent: true }, ({ id }) => this.#cut(id, this.#hostsBut(id), "both"));
+        return this.#cutOff(fault, "both");
       case "deaf":
-        return this.#one(fault, { silent: true }, ({ id }) => this.#cut(id, this.#hostsBut(id), "in"));
+        return this.#cutOff(fault, "in");
       case "mute":
-        return this.#one(fault, { silent: true }, ({ id }) => this.#cut(id, this.#hostsBut(id), "out"));
+        return this.#cutOff(fault, "out");
       case "cut-pair":
         return this.#pairCut(fault, "both");
       case "cut-one-way":
@@ -168,12 +168,17 @@ export class Faults {
   }
 
   /** A disturbance of one node, that is a failure if it takes long. */
-  #one(
-    fault: Fault,
-    { silent }: { silent: boolean },
-    begin: (node: ClusterNode) => () => void,
-  ): string | undefined {
+  #one(fault: Fault, silent: boolean, begin: (node: ClusterNode) => () => void): string | undefined {
     return this.#withNode(fault, (node) => this.#disturb([[node.id]], fault, silent, () => begin(node)));
+  }
+
+  /** Cuts a node off from all others. Of two alone, the one that goes on may be either. */
+  #cutOff(fault: Fault, way: Way): string | undefined {
+    return this.#withNode(fault, (node) => {
+      const others = this.#others(node).map(({ id }) => id);
+      const sides = others.length === 1 || this.#health.members <= 2 ? [[node.id], others] : [[node.id]];
+      return this.#disturb(sides, fault, true, () => this.#cut(node.id, this.#hostsBut(node.id), way));
+    });
   }
 
   #pairCut(fault: Fault, way: Way): string | undefined {

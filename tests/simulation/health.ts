@@ -46,6 +46,11 @@ export class Health {
     this.#tick();
   }
 
+  /** How many nodes the published table has, dead ones left out. */
+  get members(): number {
+    return this.#published()?.members.filter(({ dead }) => dead === "").length ?? 0;
+  }
+
   /** Short of a failure, if it is short and each of the nodes has had time to recover from the last. */
   isHarmless(ids: readonly string[]): boolean {
     return ids.every((id) => {

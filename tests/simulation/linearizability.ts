@@ -7,6 +7,9 @@
 
 export type Value = string | undefined;
 
+/** Characters of a value that a message shows. */
+const valueShownMax = 24;
+
 interface Call {
   /** For messages. */
   readonly client: string;
@@ -212,16 +215,21 @@ class Search {
   }
 }
 
+function short(value: Value | boolean): string {
+  const text = String(value);
+  return text.length <= valueShownMax ? text : `${text.slice(0, valueShownMax)}...`;
+}
+
 /** One line per operation. */
 export function describeOperation(operation: Operation): string {
   const { client, kind, key, invokedAt, completedAt } = operation;
   const args =
     kind === "set"
-      ? ` ${operation.value}`
+      ? ` ${short(operation.value)}`
       : kind === "cas"
-        ? ` ${operation.expected} -> ${operation.value}`
+        ? ` ${short(operation.expected)} -> ${short(operation.value)}`
         : "";
-  const result = completedAt === undefined ? "?" : kind === "set" ? "ok" : String(operation.result);
+  const result = completedAt === undefined ? "?" : kind === "set" ? "ok" : short(operation.result);
   return `[${invokedAt}..${completedAt ?? ""}] ${client} ${kind} ${key}${args}: ${result}`;
 }
 

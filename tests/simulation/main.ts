@@ -1,12 +1,13 @@
 /**
  * `npm run sim -- --seeds N` runs the seeds 1 to N, `--from F` starts at another, `--jobs J` shares them among J
  * processes. `--seed S` runs one; if it fails, its schedule of faults is made as short as it gets and printed.
- * `--trace`: the transcript too. `--schedule FILE`: with the faults of that file instead of the seed's.
+ * `--trace`: the transcript too. `--key KEY`: and what clients did to that key. `--schedule FILE`: with the faults of that file instead of the seed's.
  * `--profile NAME` and `--plant BUG` are for work on the simulator itself. Exit code 1 if anything happened that must not.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { planted } from "../../src/planted.ts";
+import { describeOperation } from "./linearizability.ts";
 import { runPool, serveAsWorker } from "./pool.ts";
 import { type ProfileName, profiles } from "./profiles.ts";
 import { Progress } from "./progress.ts";
@@ -26,6 +27,7 @@ const { values } = parseArgs({
     seeds: { type: "string", default: "100" },
     from: { type: "string", default: "1" },
     jobs: { type: "string", default: "1" },
+    key: { type: "string" },
     trace: { type: "boolean", default: false },
     schedule: { type: "string" },
     profile: { type: "string", default: "everything" },
@@ -74,6 +76,9 @@ async function runOne(seed: number): Promise<boolean> {
   const scenario = options();
   const onLine = values.trace ? (line: string) => console.log(line) : undefined;
   const report = await runScenario(seed, { ...scenario, ...(onLine !== undefined && { onLine }) });
+  for (const operation of report.history) {
+    if (operation.key === values.key) console.log(describeOperation(operation));
+  }
   console.log(JSON.stringify(report.settings));
   console.log(summary(report));
   for (const { kind, what } of report.violations) console.log(`  ${kind}: ${what}`);

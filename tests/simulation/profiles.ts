@@ -47,7 +47,7 @@ export const everything: RunProfile = {
   longMs,
   outageMinute: 0.03,
   outageTenMinutes: 0.002,
-  wipe: 0,
+  wipe: 0.04,
   backups: [0, 1, 1, 1, 2],
   reckless: 0.12,
   store: hostileStore,

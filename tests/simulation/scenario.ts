@@ -6,7 +6,7 @@ import { Clients, type Failure } from "./clients.ts";
 import { Cluster, requestDeadlineMs } from "./cluster.ts";
 import { Faults } from "./faults.ts";
 import { Health } from "./health.ts";
-import { checkLinearizability, describeVerdict } from "./linearizability.ts";
+import { checkLinearizability, describeVerdict, type Operation } from "./linearizability.ts";
 import { everything, type RunProfile } from "./profiles.ts";
 import type { Random } from "./random.ts";
 import { drawSchedule, endMsOf, type Fault } from "./schedule.ts";
@@ -50,6 +50,8 @@ export interface Report {
   readonly promotions: number;
   readonly epochs: number;
   readonly longestWaitMs: number;
+  /** What clients asked and were told. */
+  readonly history: readonly Operation[];
   /** Of the trace, oldest first. */
   readonly lines: readonly string[];
 }
@@ -144,6 +146,7 @@ class Scenario {
       events: this.#sim.events,
       faults: this.#faults.done,
       operations: history.length,
+      history,
       failures,
       handoffs: this.#watchdog.handoffs,
       promotions: this.#watchdog.promotions,
