@@ -6,11 +6,12 @@
  * never can again, whatever the watches showed: it finds its record taken and starts over as a new incarnation.
  */
 import type { Bucket, Watch } from "../coordination/coordination.ts";
-import { messageOf, RingcacheError } from "../errors.ts";
+import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { PeerAddress, PeerIdentity } from "../peers/messages.ts";
 import { type Runtime, sleep, type Timer } from "../runtime.ts";
 import { deathOf, decodeRecord, encodeRecord, type LastTable, type MemberRecord } from "./member-record.ts";
+import { claimId } from "./registration.ts";
 import { type MemberReport, Sightings } from "./sightings.ts";
 import type { Member } from "./table.ts";
 
@@ -252,47 +253,18 @@ export class Membership {
     }
   }
 
-  async #register(): Promise<void> {
-    const { bucket, runtime, leaseMs, probe } = this.#options;
-    const id = this.#self.id;
-    let rival: { revision: number; sinceMs: number } | undefined;
-    const giveUpAtMs = runtime.monotonicMs() + 10 * leaseMs;
-    while (!this.#stopped) {
-      try {
-        const entry = await bucket.get(id);
-        const record = entry === undefined ? undefined : decodeRecord(entry.value);
-        const inTheWay =
-          record !== undefined && record.dead !== true && record.incarnation !== this.#self.incarnation;
-        let free = !inTheWay;
-        if (inTheWay) {
-          rival ??= { revision: entry!.revision, sinceMs: runtime.monotonicMs() };
-          // It renewed while we watched: no lease to wait out, it lives.
-          if (entry!.revision > rival.revision) throw this.#idInUse(record);
-          const answer = await probe(record);
-          if (answer === "alive") throw this.#idInUse(record);
-          const waitedMs = runtime.monotonicMs() - rival.sinceMs;
-          free = answer === "refused" || answer === "replaced" || waitedMs >= this.#waitMs(record);
-        }
-        if (free && (await this.#write(entry?.revision ?? 0))) return;
-      } catch (error) {
-        if (error instanceof RingcacheError && error.code === "NODE_ID_IN_USE") throw error;
-        if (runtime.monotonicMs() > giveUpAtMs) throw error;
-      }
-      await sleep(runtime, Math.min(100, leaseMs / 10));
-    }
-    throw new RingcacheError("CLOSED", "the ring was closed");
+  #register(): Promise<void> {
+    return claimId(this.#self, {
+      ...this.#options,
+      write: (revision) => this.#write(revision),
+      waitMs: (record) => this.#waitMs(record),
+      isStopped: () => this.#stopped,
+    });
   }
 
   /** How long a member must be silent before its lease has certainly run out on its own clock. */
   #waitMs(record: MemberRecord | undefined): number {
     return Math.max(this.#options.leaseMs, record?.leaseMs ?? 0) * (1 + clockDriftMax);
-  }
-
-  #idInUse(record: MemberRecord): RingcacheError {
-    return new RingcacheError(
-      "NODE_ID_IN_USE",
-      `node "${record.id}" is already running at ${record.host}:${record.port}: choose another node id or stop that one`,
-    );
   }
 
   /** One compare-and-set of the own record. True: stored, and the lease extends from before it was sent. */
@@ -336,8 +308,7 @@ export class Membership {
     this.#revision = 0;
     this.#sightings.lost();
     if (Number.isFinite(this.#steadySinceMs)) this.#steadySinceMs = this.#options.runtime.monotonicMs();
-    if (!this.#registered) return;
-    if (this.#doubt === "none") this.#doubt = "unresolved";
+    if (this.#registered && this.#doubt === "none") this.#doubt = "unresolved";
     void this.renew();
   }
 
