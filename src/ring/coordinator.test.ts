@@ -1,11 +1,12 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FaultyBucket } from "../../tests/support/faulty-bucket.ts";
 import { ManualRuntime } from "../../tests/support/manual-runtime.ts";
 import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
 import { silentLog } from "../log.ts";
 import { Coordinator } from "./coordinator.ts";
 import { Membership } from "./membership.ts";
-import type { Member } from "./table.ts";
+import { reconfigure } from "./reconfigure.ts";
+import { type Member, memberOf } from "./table.ts";
 import { TableStore } from "./table-store.ts";
 
 const heartbeatMs = 1_000;
@@ -22,11 +23,13 @@ interface Node {
 
 let runtime: ManualRuntime;
 let store: MemoryStore;
+let backups: number;
 const nodes: Node[] = [];
 
 beforeEach(() => {
   runtime = new ManualRuntime();
   store = new MemoryStore(runtime);
+  backups = 0;
 });
 
 afterEach(() => {
@@ -56,13 +59,29 @@ async function join(id: string, incarnation = `${id}1`): Promise<Node> {
     fenced: () => {},
     beat: () => coordinator.tick(),
   });
-  const coordinator = new Coordinator({ ...common, bucket: ring, backups: 0, membership, tables });
+  const coordinator = new Coordinator({ ...common, bucket: ring, backups, membership, tables });
   const node = { membership, coordinator, tables, members, ring };
   nodes.push(node);
   await tables.start();
   await membership.start();
   await coordinator.start();
   return node;
+}
+
+/** Does what owners do: fills the backups that they are to have. */
+async function replicate(node: Node): Promise<void> {
+  for (const owner of node.tables.table.members) {
+    await node.tables.publish((table) =>
+      reconfigure(
+        table,
+        owner,
+        table.rows.flatMap(({ since, wanted }, partition) =>
+          wanted.map((id) => ({ partition, since, kind: "add" as const, member: memberOf(table, id)! })),
+        ),
+      ),
+    );
+  }
+  await runtime.advance(500);
 }
 
 /** A ring of these nodes that has settled down; the first coordinates. */
@@ -211,4 +230,158 @@ test("a settled ring publishes nothing", async () => {
   a!.coordinator.planNow();
   await runtime.advance(5 * leaseMs);
   expect(a!.tables.table.epoch).toBe(epoch);
+});
+
+describe("with backups", () => {
+  const dead = (node: Node) =>
+    node.tables.table.members.flatMap((member) =>
+      member.dead === "" ? [] : [`${member.id} ${member.dead}`],
+    );
+  const rowsOf = (node: Node, owner: string) => node.tables.table.rows.filter((row) => row.owner === owner);
+
+  beforeEach(() => {
+    backups = 1;
+  });
+
+  async function replicated(...ids: string[]): Promise<Node[]> {
+    const joined = await ringOf(...ids);
+    await joined[0]!.tables.publish((table) => {
+      const rows = table.rows.map((row, i) => ({ ...row, owner: ids[i % ids.length]!, incoming: "" }));
+      return { ...table, epoch: table.epoch + 1, rows };
+    });
+    await runtime.advance(500);
+    await replicate(joined[0]!);
+    expect(joined[0]!.tables.table.rows.every((row) => row.backups.length === 1)).toBe(true);
+    return joined;
+  }
+
+  test("a proven death is followed by promotions at once, though a join waits to be planned", async () => {
+    const [a, b] = await replicated("a", "b", "c");
+    await join("d");
+    kill(b!);
+    const from = a!.tables.table.epoch;
+    a!.coordinator.processIsDead({ id: "b", incarnation: "b1" });
+    await runtime.advance(1);
+    expect(rowsOf(a!, "b")).toEqual([]);
+    const promoted = a!.tables.table.rows.filter((row) => row.since > from);
+    expect(promoted.map((row) => [row.came, row.wait])).toEqual([
+      ["promotion", false],
+      ["promotion", false],
+    ]);
+    // Whoever has b as a backup still names it, until the owner has dropped it.
+    expect(dead(a!)).toEqual(["b gone"]);
+  });
+
+  test("a renewal of the last moment delays it no longer than it takes to see it", async () => {
+    const [a, b] = await replicated("a", "b", "c");
+    kill(b!);
+    a!.members.faults.push("conflict", "conflict");
+    a!.coordinator.processIsDead({ id: "b", incarnation: "b1" });
+    await runtime.advance(10);
+    expect(rowsOf(a!, "b")).toHaveLength(2);
+    await runtime.advance(40);
+    expect(rowsOf(a!, "b")).toEqual([]);
+  });
+
+  test("a silent owner's follower has to wait; a proof that comes later is published", async () => {
+    const [a, b] = await replicated("a", "b", "c");
+    const backupOfA = a!.tables.table.rows.some((row) => row.owner !== "b" && row.backups.includes("b"));
+    expect(backupOfA).toBe(true);
+    kill(b!);
+    await runtime.advance(2 * leaseMs);
+    expect(dead(a!)).toEqual(["b silent"]);
+    expect(a!.tables.table.rows.filter((row) => row.came === "promotion").map((row) => row.wait)).toEqual([
+      true,
+      true,
+    ]);
+    a!.coordinator.processIsDead({ id: "b", incarnation: "b1" });
+    await runtime.advance(1);
+    expect(dead(a!)).toEqual(["b gone"]);
+  });
+
+  test("what is proven stays so for a coordinator that has no proof", async () => {
+    const [a, b, c] = await replicated("a", "b", "c");
+    kill(b!);
+    a!.coordinator.processIsDead({ id: "b", incarnation: "b1" });
+    await runtime.advance(10);
+    await a!.coordinator.resign();
+    await runtime.advance(3 * leaseMs);
+    expect(c!.coordinator.isCoordinator).toBe(true);
+    expect(dead(c!)).toEqual(["b gone"]);
+  });
+
+  test("partitions whose copies all fell silent wait until one of them is known dead", async () => {
+    const [a, b, c] = await replicated("a", "b", "c");
+    await a!.tables.publish((table) => {
+      const shared = { owner: "b", backups: ["c"], wanted: ["c"], incoming: "" };
+      return { ...table, epoch: table.epoch + 1, rows: table.rows.map((row) => ({ ...row, ...shared })) };
+    });
+    for (const node of [b!, c!]) kill(node);
+    await runtime.advance(10 * leaseMs);
+    expect(dead(a!)).toEqual(["b silent", "c silent"]);
+    expect(rowsOf(a!, "b")).toHaveLength(partitions);
+    // Started again under its id: the one before is no more.
+    await join("c", "c2");
+    await runtime.advance(500);
+    expect(a!.tables.table.rows.map((row) => [row.came, row.wait])).toEqual(
+      new Array(partitions).fill(["empty", true]),
+    );
+    expect(ids(a!)).toEqual(["a", "c"]);
+  });
+
+  test("a member that comes back as another incarnation is no backup any more, nor an owner", async () => {
+    const [a, b] = await replicated("a", "b", "c");
+    kill(b!);
+    await join("b", "b2");
+    await runtime.advance(1);
+    const { table } = a!.tables;
+    expect(memberOf(table, "b")?.incarnation).toBe("b2");
+    expect(table.rows.some((row) => row.backups.includes("b") || row.owner === "b")).toBe(false);
+    expect(table.rows.filter((row) => row.came === "promotion").map((row) => row.wait)).toEqual([
+      false,
+      false,
+    ]);
+  });
+
+  test("it comes back also if the coordinator has never heard of its earlier life", async () => {
+    const [a, b] = await replicated("a", "b", "c");
+    kill(b!);
+    a!.coordinator.processIsDead({ id: "b", incarnation: "b1" });
+    await runtime.advance(10);
+    expect(dead(a!)).toEqual(["b gone"]);
+    await join("b", "b2");
+    for (const node of nodes) node.ring.cutOff = true;
+    const late = await join("d");
+    expect(late.membership.isGone({ id: "b", incarnation: "b1" })).toBe(false);
+    await runtime.advance(4 * leaseMs);
+    expect(late.coordinator.isCoordinator).toBe(true);
+    expect(memberOf(late.tables.table, "b")?.incarnation).toBe("b2");
+  });
+
+  test("one that removed its record is gone, and followed at once", async () => {
+    const [a, b] = await replicated("a", "b", "c");
+    const left = b!.membership.leave();
+    await runtime.settle();
+    await left;
+    kill(b!);
+    await runtime.advance(1);
+    expect(dead(a!)).toEqual(["b gone"]);
+    expect(rowsOf(a!, "b")).toEqual([]);
+  });
+
+  test("a member that is dead in the table doesn't come back by an old record of it", async () => {
+    const [c, a, b] = await replicated("c", "a", "b");
+    a!.members.deaf = true;
+    kill(b!);
+    c!.coordinator.processIsDead({ id: "b", incarnation: "b1" });
+    await runtime.advance(10);
+    await c!.coordinator.resign();
+    kill(c!);
+    await runtime.advance(2 * leaseMs);
+    expect(a!.coordinator.isCoordinator).toBe(true);
+    // The latest record of b that it has seen is that of a living member.
+    expect(a!.membership.living().map((member) => member.incarnation)).toContain("b1");
+    await replicate(a!);
+    expect(ids(a!).filter((id) => !dead(a!).includes(`${id} silent`))).toEqual(["a"]);
+  });
 });

@@ -10,6 +10,7 @@ import type { PeerIdentity } from "../peers/messages.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import { clockDriftMax, type Membership } from "./membership.ts";
 import { plan } from "./plan.ts";
+import { Roster } from "./roster.ts";
 import type { Member, Table } from "./table.ts";
 import type { TableStore } from "./table-store.ts";
 
@@ -18,7 +19,6 @@ const coordinatorKey = "coordinator";
 const planDelayMs = 100;
 /** Until somebody whose process is known dead is declared dead again, after a renewal of the last moment was in the way. */
 const buryAgainMs = 20;
-const proofsMax = 1024;
 
 export interface CoordinatorOptions {
   readonly bucket: Bucket;
@@ -32,7 +32,7 @@ export interface CoordinatorOptions {
 
 export class Coordinator {
   readonly #options: CoordinatorOptions;
-  readonly #proofs = new Set<string>();
+  readonly #roster: Roster;
   #holder: PeerIdentity | undefined;
   #holderSeenAtMs = 0;
   #revision = 0;
@@ -49,6 +49,7 @@ export class Coordinator {
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
+    this.#roster = new Roster(options.membership);
   }
 
   /** The id of the member that coordinates as far as is known here; empty if none. */
@@ -65,8 +66,9 @@ export class Coordinator {
   }
 
   start(): Promise<void> {
-    this.#options.tables.subscribe(() => {
+    this.#options.tables.subscribe((table, previous) => {
       this.#dirty = true;
+      this.#roster.tableChanged(table, previous);
       if (this.isCoordinator) this.#schedulePlan(planDelayMs);
     });
     return new Promise((resolve, reject) => {
@@ -109,11 +111,7 @@ export class Coordinator {
   processIsDead(peer: PeerIdentity): void {
     if (this.#stopped) return;
     // Told again for every attempt to connect: only the first time is news.
-    if (!this.#proofs.has(peer.incarnation)) {
-      if (this.#proofs.size >= proofsMax) this.#forgetProofs();
-      this.#proofs.add(peer.incarnation);
-      this.#dirty = true;
-    }
+    if (this.#roster.prove(peer)) this.#dirty = true;
     if (this.isCoordinator) this.#schedulePlan(0, true);
     else this.tick();
   }
@@ -158,12 +156,6 @@ export class Coordinator {
     this.tick();
   }
 
-  #forgetProofs(): void {
-    const known = new Set(this.#options.tables.table.members.map((member) => member.incarnation));
-    for (const incarnation of this.#proofs) if (!known.has(incarnation)) this.#proofs.delete(incarnation);
-    if (this.#proofs.size >= proofsMax) this.#proofs.clear();
-  }
-
   #sight(value: Uint8Array | undefined, revision: number): void {
     if (revision <= this.#revision) return;
     this.#revision = revision;
@@ -186,7 +178,7 @@ export class Coordinator {
       const free =
         holder === undefined ||
         silent ||
-        this.#proofs.has(holder.incarnation) ||
+        this.#roster.isProven(holder) ||
         membership.isGone(holder) ||
         membership.seemsGone(holder);
       // A leaving member takes the office only if nobody else could.
@@ -243,7 +235,7 @@ export class Coordinator {
         this.#dirty = false;
         const { backups, tables } = this.#options;
         const wasTable = tables.table;
-        await tables.publish((table) => plan(table, this.#expected(table), { backups }));
+        await tables.publish((table) => plan(table, this.#roster.expected(table), { backups }));
         if (tables.table !== wasTable) this.#report(wasTable, tables.table);
       } while (this.#planAgain && !this.#stopped);
     } catch (error) {
@@ -257,16 +249,22 @@ export class Coordinator {
 
   async #buryTheDead(): Promise<void> {
     const { membership, tables } = this.#options;
+    const living = membership.living();
     const candidates = new Map<string, Member>();
-    for (const member of [...tables.table.members, ...membership.living()])
-      if (member.dead === "") candidates.set(member.incarnation, member);
+    for (const member of [...tables.table.members, ...living]) {
+      // A dead one is looked at again only when another incarnation seems to have taken its id.
+      const isTaken = living.some(
+        ({ id, incarnation }) => id === member.id && incarnation !== member.incarnation,
+      );
+      if (member.dead === "" || isTaken) candidates.set(member.incarnation, member);
+    }
     await Promise.all([...candidates.values()].map((member) => this.#buryIfDead(member)));
   }
 
   async #buryIfDead(member: Member): Promise<void> {
     const { log, membership } = this.#options;
     if (member.incarnation === membership.self.incarnation || membership.isGone(member)) return;
-    const isProven = this.#proofs.has(member.incarnation);
+    const isProven = this.#roster.isProven(member);
     const seemsGone = membership.seemsGone(member);
     if (!isProven && !seemsGone && !membership.leaseRanOut(member)) return;
     if (!(await membership.declareDead(member))) {
@@ -277,34 +275,6 @@ export class Coordinator {
         `${member.id} is dead: ${isProven ? "its process is gone" : "its lease ran out"}`,
       );
     }
-  }
-
-  /** The members that the next table should have: those of this one, living or dead, then the new ones. */
-  #expected(table: Table): Member[] {
-    const { membership } = this.#options;
-    const living = new Map(membership.living().map((member) => [member.id, member]));
-    const expected: Member[] = [];
-    for (const member of table.members) {
-      const current = living.get(member.id);
-      living.delete(member.id);
-      const isGone = membership.isGone(member);
-      if (member.dead !== "" || isGone) expected.push({ ...member, dead: this.#howDead(member) });
-      // What isn't known to be gone stays: no record of it was ever seen here, or one of the time before it.
-      else if (current?.incarnation !== member.incarnation) expected.push(member);
-      // Who leaves never comes back as the same incarnation: a record that says otherwise is of the time before.
-      else expected.push({ ...current, leaving: current.leaving || member.leaving });
-      // Back as another incarnation; if that isn't certain, the record may be of the time before.
-      if (isGone && current !== undefined && current.incarnation !== member.incarnation)
-        expected.push(current);
-    }
-    return [...expected, ...living.values()];
-  }
-
-  /** Without proof, a member that was declared dead may go on serving by the grants of its backups. */
-  #howDead(member: Member): "gone" | "silent" {
-    return this.#proofs.has(member.incarnation) || this.#options.membership.hasEnded(member)
-      ? "gone"
-      : "silent";
   }
 
   #report(before: Table, after: Table): void {
