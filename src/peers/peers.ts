@@ -91,6 +91,11 @@ export class Peers implements IncomingOwner {
     };
   }
 
+  /** Whom the others know the sender of this node's calls as, from this turn on. */
+  get self(): PeerIdentity {
+    return this.#context.self;
+  }
+
   /** Takes other nodes' connections. Port 0: any free port. Throws PORT_UNUSABLE. */
   async listen(host: string, port: number): Promise<{ host: string; port: number }> {
     const listener = await this.#context.transport.listen(host, port, (stream) => {

@@ -160,8 +160,9 @@ export class Ring extends RingEmitter {
     return this.config.node;
   }
 
+  /** As which this node's calls go out: a fenced node has a new one before it is a member again. */
   get incarnation(): string {
-    return this.#standing.membership.self.incarnation;
+    return this.peers.self.incarnation;
   }
 
   /** The published state as this node knows it. */
