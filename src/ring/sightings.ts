@@ -41,6 +41,7 @@ export interface SightingsOptions {
 export class Sightings {
   readonly #options: SightingsOptions;
   readonly #byId = new Map<string, Sighting>();
+  #hasLost = false;
 
   constructor(options: SightingsOptions) {
     this.#options = options;
@@ -102,6 +103,7 @@ export class Sightings {
    * that lives writes its record again.
    */
   lost(): void {
+    this.#hasLost = true;
     const seenAtMs = this.#options.runtime.monotonicMs();
     for (const [id, sighting] of this.#byId) this.#byId.set(id, { ...sighting, revision: 0, seenAtMs });
   }
@@ -144,7 +146,7 @@ export class Sightings {
    * stays dead: its partitions have gone to others. It learns that from the table.
    */
   #isAnotherLife(known: Sighting, { incarnation, dead }: MemberRecord): boolean {
-    if (known.revision !== 0 || dead === true) return false;
+    if (!this.#hasLost || dead === true) return false;
     const wasDead = known.record?.incarnation === incarnation && known.record.dead === true;
     return wasDead || known.past.includes(incarnation);
   }

@@ -122,11 +122,18 @@ export class FaultyBucket implements Bucket {
         this.#late.push(run);
         throw noAnswer();
       case "held":
-        await new Promise<void>((resolve) => this.#held.push(resolve));
-        return run();
+        return this.#hold(run);
       default:
         return run();
     }
+  }
+
+  async #hold(run: () => Promise<WriteResult>): Promise<WriteResult> {
+    const { generation } = this;
+    await new Promise<void>((resolve) => this.#held.push(resolve));
+    // It was meant for the bucket before.
+    if (generation !== this.generation) throw noAnswer();
+    return run();
   }
 }
 
