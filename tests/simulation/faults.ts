@@ -132,6 +132,7 @@ export class Faults {
     const { up } = this.#cluster;
     if (up.length <= 1) return "the last node";
     const node = up[fault.node % up.length]!;
+    if (this.#options.careful && !this.#health.remains([node.id])) return "nobody well would stay";
     this.#cluster.leave(node).catch((error: unknown) => {
       this.#options.violation("leave", `${node.id} failed to leave: ${String(error)}`);
     });

@@ -79,7 +79,7 @@ export class Health {
    * decide among themselves who goes on, so of them no more than `backups` at once.
    */
   mayFail(ids: readonly string[], { silent, weight }: { silent: boolean; weight: number }): boolean {
-    if (this.#wipe !== undefined) return false;
+    if (this.#wipe !== undefined || !this.remains(ids)) return false;
     const failures = [...this.#failures];
     if (silent || failures.some((failure) => failure.silent)) {
       const failed = failures.reduce((sum, failure) => sum + failure.weight, weight);
@@ -87,6 +87,11 @@ export class Health {
     }
     const table = this.#published();
     return table === undefined || table.rows.every((row) => this.#survives(row, ids));
+  }
+
+  /** Whether, without `ids`, somebody stays to whom copies can go. */
+  remains(ids: readonly string[]): boolean {
+    return this.#cluster.up.some(({ id }) => !ids.includes(id) && this.#holds(id));
   }
 
   /** A failure of these nodes begins; what is returned ends it. */

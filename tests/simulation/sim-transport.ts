@@ -84,7 +84,7 @@ export class SimNetwork implements Wire {
   heal(from?: string, to?: string): void {
     if (from !== undefined && to !== undefined) this.#cuts.delete(`${from}>${to}`);
     else this.#cuts.clear();
-    this.#sim.trace("net", from === undefined ? "healed" : `healed ${from}>${to}`);
+    if (from === undefined) this.#sim.trace("net", "healed");
     for (const stream of [...this.#stuck]) this.#unstick(stream);
     const waiting = this.#waiting;
     this.#waiting = [];
