@@ -11,6 +11,7 @@
  */
 import { compare, measure } from "./support/compare.mjs";
 import { startNats, startServer, startWorker } from "./support/processes.mjs";
+import { getJson, settled } from "./support/settle.mjs";
 
 const connections = 64;
 const valueBytes = 100;
@@ -54,23 +55,6 @@ export async function run(plan) {
     compare({ name: "remote key against local key", ...throughput, ...remote, target: 0.6 }),
     compare({ name: "its server CPU time, both nodes", ...cpu, ...remote }),
   ];
-}
-
-async function getJson(port, path) {
-  const response = await fetch(`http://127.0.0.1:${port}${path}`);
-  if (!response.ok) throw new Error(`GET ${path}: ${await response.text()}`);
-  return response.json();
-}
-
-/** Waits until the node on this port knows `nodes` members and no partition is on the move. */
-async function settled(port, nodes) {
-  const giveUpAt = performance.now() + 30_000;
-  for (;;) {
-    const { ring } = await getJson(port, "/stats");
-    if (ring.num_nodes === nodes && !ring.is_rebalancing && ring.owned_partitions > 0) return;
-    if (performance.now() > giveUpAt) throw new Error("the two nodes didn't settle within 30 s");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 /** Stores values under keys of both nodes, as many of each. */

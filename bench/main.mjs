@@ -10,6 +10,7 @@ import { printJson, printTable } from "./support/report.mjs";
 
 const benches = {
   "routed-rpc": "a routed get between two node processes, against NATS request/reply",
+  replication: "set with one backup against none, the gap when a node is killed, the rebuild of its copies",
   http: "GET /get of a local and of a remote key, against a bare node:http server",
 };
 

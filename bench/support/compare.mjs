@@ -62,3 +62,23 @@ export function compare({ name, unit, field, subject, baseline, target = null })
     reached: target === null ? null : ratio >= target,
   };
 }
+
+/**
+ * What was measured against a bound that it isn't to exceed: `baseline` is the bound, and `reached` whether the ratio is at
+ * most 1.
+ */
+export function compareToBound({ name, unit, value, bound }) {
+  const ratio = value / bound;
+  const range = { ratioMin: ratio, ratioMax: ratio };
+  return {
+    case: name,
+    unit,
+    value,
+    baseline: bound,
+    ratio,
+    ...range,
+    target: 1,
+    atMost: true,
+    reached: ratio <= 1,
+  };
+}

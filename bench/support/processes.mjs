@@ -101,6 +101,12 @@ class Worker {
     });
   }
 
+  /** Dies in the middle of whatever it does. */
+  async kill() {
+    this.#stopNow();
+    await this.#whenEnded;
+  }
+
   /** Ends as a program does that is done. */
   async exit() {
     await this.call("exit");

@@ -20,14 +20,14 @@ export function printTable(comparisons) {
   const rows = [
     ["case", "value", "baseline", "unit", "ratio", "min..max", "target", ""],
     ...comparisons.map(
-      ({ case: name, unit, value, baseline, ratio, ratioMin, ratioMax, target, reached }) => [
+      ({ case: name, unit, value, baseline, ratio, ratioMin, ratioMax, target, atMost, reached }) => [
         name,
         figure(value),
         figure(baseline),
         unit,
         ratio.toFixed(2),
         `${ratioMin.toFixed(2)}..${ratioMax.toFixed(2)}`,
-        target === null ? "" : `>= ${target}`,
+        target === null ? "" : `${atMost ? "<=" : ">="} ${target}`,
         reached === null ? "" : reached ? "reached" : "MISSED",
       ],
     ),
