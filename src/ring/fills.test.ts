@@ -104,6 +104,32 @@ describe("a member that lacks its copy", () => {
     expect(node.row(0).backups).toEqual([]);
   });
 
+  test("whose copy ends well though it was forgotten doesn't become a backup", async () => {
+    node.keeper.manual.add("fill");
+    node.keeper.forgetsLate = true;
+    await node.publish({ 0: { owner: "a", wanted: ["b"] } });
+    await node.publish({ 0: { wanted: [] } });
+    await node.publish({ 0: { wanted: ["b"] } });
+    expect(node.taken().slice(-3)).toEqual(["fill 0 b", "forget 0 b", "fill 0 b"]);
+    await node.keeper.endFirst("fill 0 b");
+    await node.runtime.advance(1_000);
+    expect(node.row(0).backups).toEqual([]);
+    await node.keeper.end("fill 0 b");
+    await until(() => node.row(0).backups.join() === "b", "b is added");
+  });
+
+  test("isn't filled while the partition is sealed", async () => {
+    node.keeper.manual.add("fill").add("seal");
+    await node.publish({ 0: { owner: "a", backups: ["b"], wanted: ["c"] } });
+    await node.keeper.end("fill 0 c", new Error("unreachable"));
+    await node.publish({ 0: { incoming: "b" } });
+    expect(node.taken().slice(-1)).toEqual(["seal 0"]);
+    await node.runtime.advance(500);
+    expect(node.taken()).toEqual([]);
+    await node.publish({ 0: { incoming: "" } });
+    expect(node.taken()).toEqual(["unseal 0", "fill 0 c"]);
+  });
+
   test("waits for its turn: eight at a time, those of moves and of partitions without any backup first", async () => {
     node.keeper.manual.add("fill");
     const rows = Array.from({ length: 12 }, () => ({ owner: "a", backups: ["b"], wanted: ["b", "c"] }));
@@ -187,6 +213,23 @@ describe("a backup that is dead", () => {
     expect(node.taken()).toEqual(["backups 0 b1,c1"]);
     await node.bucket.deliverLate();
     await until(() => node.taken().includes("fill 0 b"), "the new one is filled");
+  });
+
+  test("is known by its process even if it was added in a table that wasn't seen here", async () => {
+    node.keeper.manual.add("fill");
+    await node.publish({ 0: { owner: "a", wanted: ["b"] } });
+    node.bucket.faults.push("late", ...new Array<"lost">(20).fill("lost"));
+    await node.keeper.end("fill 0 b");
+    await until(() => node.bucket.writes === 1, "the addition was sent");
+    node.bucket.deaf = true;
+    await node.bucket.deliverLate();
+    await until(() => node.planner.table.rows[0]!.backups.length === 1, "the others know");
+    node.bucket.deaf = false;
+    node.taken();
+    await node.publish({}, [a, member("b", "b2"), c, d]);
+    expect(node.taken()).toEqual(["backups 0 b1"]);
+    await node.runtime.advance(20_000);
+    expect(node.taken().slice(0, 2)).toEqual(["backups 0 -", "fill 0 b"]);
   });
 
   test("is dropped once: what comes up while a table is published goes together into the next", async () => {

@@ -87,6 +87,13 @@ describe("a partition that goes", () => {
     await until(() => node.row(0).owner === "b", "handed over");
   });
 
+  test("isn't sealed before backups that are dead have left", async () => {
+    node.dead.add("c1");
+    await node.publish({ 0: { ...goes, backups: ["b", "c"] } });
+    await until(() => node.row(0).owner === "b", "handed over");
+    expect(node.taken().slice(-4)).toEqual(["activate 0", "backups 0 b1", "seal 0", "hand 0"]);
+  });
+
   test.each([
     ["dead", () => node.dead.add("b1")],
     ["out of reach", () => node.unreachable.add("b1")],

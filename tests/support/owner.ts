@@ -32,6 +32,8 @@ export class FakeKeeper implements PartitionKeeper {
   readonly manual = new Set<Step>();
   /** Ids of backups that say that they have no copy. */
   readonly broken = new Set<string>();
+  /** A copy that is forgotten goes on until it is ended. */
+  forgetsLate = false;
   readonly #events: string[];
   readonly #ends = new Map<string, End[]>();
 
@@ -61,6 +63,7 @@ export class FakeKeeper implements PartitionKeeper {
 
   forget(partition: number, to: Member): void {
     this.#events.push(`forget ${partition} ${to.id}`);
+    if (this.forgetsLate) return;
     for (const end of this.#take(`fill ${partition} ${to.id}`)) end.reject(new Error("forgotten"));
   }
 
@@ -87,6 +90,12 @@ export class FakeKeeper implements PartitionKeeper {
       if (error === undefined) resolve();
       else reject(error);
     }
+  }
+
+  /** As {@link end}, but only the one that was asked for first. */
+  async endFirst(step: string): Promise<void> {
+    await until(() => this.#ends.has(step), step);
+    this.#ends.get(step)?.shift()?.resolve();
   }
 
   #take(step: string): End[] {
