@@ -12,6 +12,7 @@
  * if one plan doesn't get to the end of it, the next one goes on from there.
  */
 import { nobody } from "./balance.ts";
+import { Hosted } from "./hosted.ts";
 import type { Member } from "./table.ts";
 
 /** After somebody was found, how many more partitions are looked at for somebody with fewer copies yet. */
@@ -309,39 +310,6 @@ class Placement {
     const wanted = this.wanted[partition]!;
     if (!wanted.includes(from) || wanted.includes(to)) return false;
     return !this.#needsNewZone(target, wanted, from) || this.#isNewZone(to, wanted, from);
-  }
-}
-
-interface PartitionList {
-  readonly partitions: number[];
-  /** What comes before was given up. */
-  first: number;
-}
-
-/**
- * Which partitions each member is to be a backup of, by who is to own them: of partitions with the same owner one is
- * often as good as another. What was given up stays in the lists.
- */
-class Hosted {
-  readonly #count: number;
-  readonly #lists: (PartitionList | undefined)[];
-
-  constructor(count: number) {
-    this.#count = count;
-    this.#lists = new Array<PartitionList | undefined>(2 * count * count).fill(undefined);
-  }
-
-  add(i: number, target: number, hasData: boolean, partition: number): void {
-    const at = (2 * i + (hasData ? 1 : 0)) * this.#count + target;
-    const list = this.#lists[at];
-    if (list === undefined) this.#lists[at] = { partitions: [partition], first: 0 };
-    else list.partitions.push(partition);
-  }
-
-  /** The member's lists, those of partitions whose data it hasn't got first: giving them up wastes nothing. */
-  of(i: number): PartitionList[] {
-    const from = 2 * i * this.#count;
-    return this.#lists.slice(from, from + 2 * this.#count).filter((list) => list !== undefined);
   }
 }
 
