@@ -104,6 +104,8 @@ export class Restorer {
   async #run(): Promise<void> {
     const { bucket, log, runtime, settings, tables } = this.#options;
     while (tables.isRestoring && !this.#stopped) {
+      await tables.look();
+      if (!tables.isRestoring) return;
       const isReady = await restoreSettings(bucket, settings, log);
       await this.#askOthers();
       if (isReady && this.#mayWriteBack()) await tables.writeBack();

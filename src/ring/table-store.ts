@@ -130,6 +130,11 @@ export class TableStore {
     );
   }
 
+  /** Reads the store: whether another node has written the table back, which the watch may show later. */
+  async look(): Promise<void> {
+    if (this.isRestoring && !this.#closed) await this.#catchUp(0);
+  }
+
   /**
    * Writes the table that this node knows into a store that has lost it, unless another has. Only for who knows that no
    * living node knows a newer one. Resolves after one attempt; {@link isRestoring} says whether there is to be another.
@@ -161,7 +166,7 @@ export class TableStore {
         "no answer to writing the table back",
       );
     }
-    await this.#catchUp(0);
+    await this.look();
   }
 
   /** A newer table than the known one that another node has seen before the store lost it. */
