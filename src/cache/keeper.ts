@@ -189,7 +189,9 @@ export class CacheKeeper implements PartitionKeeper {
       { outcome: "unknown" },
     );
     const owned = partitions.remove(partition, error);
-    const named = ring.table.rows[partition]!.backups.includes(ring.nodeId);
+    const row = ring.table.rows[partition]!;
+    // It may have come back already, in tables that weren't seen here.
+    const named = row.owner === ring.nodeId || row.backups.includes(ring.nodeId);
     if (owned !== undefined && handed && named && !planted.deleteBeforeActive) {
       this.#copies.set(partition, copyOf(owned.data, owned.since));
     } else this.#copies.delete(partition);
