@@ -9,6 +9,7 @@ import type { Bucket, Watch } from "../coordination/coordination.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { PeerAddress, PeerIdentity } from "../peers/messages.ts";
+import { planted } from "../planted.ts";
 import { type Runtime, sleep, type Timer } from "../runtime.ts";
 import { deathOf, decodeRecord, encodeRecord, type LastTable, type MemberRecord } from "./member-record.ts";
 import { claimId } from "./registration.ts";
@@ -269,22 +270,20 @@ export class Membership {
 
   /** One compare-and-set of the own record. True: stored, and the lease extends from before it was sent. */
   async #write(revision: number): Promise<boolean> {
-    const { bucket, runtime, leaseMs } = this.#options;
+    const { bucket, runtime, leaseMs, unreachable } = this.#options;
     const sentAtMs = runtime.monotonicMs();
     const self = this.#self;
-    const unreachable = this.#options.unreachable?.() ?? [];
     const lastTable = this.#options.lastTable?.();
     const value = encodeRecord({
       ...self,
       dead: false,
       leaseMs,
-      unreachable,
+      unreachable: unreachable?.() ?? [],
       ...(lastTable !== undefined && { lastTable }),
       beat: ++this.#beats,
     });
-    const result = await (revision === 0
-      ? bucket.create(this.#self.id, value)
-      : bucket.update(this.#self.id, value, revision));
+    const { id } = self;
+    const result = await (revision === 0 ? bucket.create(id, value) : bucket.update(id, value, revision));
     if (!result.written) return false;
     this.#revision = result.revision;
     if (self.incarnation === this.#fenced) return true;
@@ -296,7 +295,8 @@ export class Membership {
     // Until now nobody could declare this node dead, and from now on only by its new record.
     this.#doubt = "none";
     const late = this.#isLate;
-    this.#leaseUntilMs = Math.max(this.#leaseUntilMs, sentAtMs + leaseMs);
+    const fromMs = planted.leaseFromAnswer ? runtime.monotonicMs() : sentAtMs;
+    this.#leaseUntilMs = Math.max(this.#leaseUntilMs, fromMs + leaseMs);
     if (!this.leaseHolds) return true;
     if (late) this.#steadySinceMs = runtime.monotonicMs();
     if (lapsed) this.#options.leaseRegained();

@@ -3,6 +3,7 @@ import type { NodeConfig } from "../config.ts";
 import type { Bucket, Coordination } from "../coordination/coordination.ts";
 import type { Log } from "../log.ts";
 import { Peers } from "../peers/peers.ts";
+import { planted } from "../planted.ts";
 import type { Runtime } from "../runtime.ts";
 import { requireReachable } from "./advertise.ts";
 import { type BroadcastResult, Calls } from "./calls.ts";
@@ -44,7 +45,8 @@ export class Ring extends RingEmitter {
   /** Joins; resolves when the table has this node. Throws NODE_ID_IN_USE, PARTITIONS_MISMATCH, PORT_UNUSABLE, COORDINATION_*. */
   static async join(options: RingOptions): Promise<Ring> {
     const { config, coordination, runtime, transport, log } = options;
-    const members = await coordination.openBucket(`${config.platform}-members`);
+    const expiry = planted.expiryIsDeath ? { ttlMs: config.leaseMs } : {};
+    const members = await coordination.openBucket(`${config.platform}-members`, expiry);
     const bucket = await coordination.openBucket(`${config.platform}-ring`);
     const settings = await agreeOnSettings(bucket, runtime, config.platform, config.partitions);
     const identity = { id: config.node, incarnation: newIncarnation(runtime) };

@@ -3,7 +3,7 @@
  * are; everything between it and a client may fail: see `sim-coordination.ts`.
  */
 import type { BucketOptions, Change, WriteResult } from "../../src/coordination/coordination.ts";
-import type { Random } from "./random.ts";
+import { Random } from "./random.ts";
 import type { Simulation } from "./sim-runtime.ts";
 
 /** What goes wrong, as probabilities per request, and how far; times in milliseconds. */
@@ -63,12 +63,16 @@ export interface StoreListener {
   wiped(): void;
 }
 
+/** Within which an expiry becomes known to a node, whatever else the store does to it. */
+const expiryLagMsMax = 1_000;
+
 const notWritten: WriteResult = { written: false };
 
 export class SimBucketState {
   readonly name: string;
   readonly listeners = new Set<StoreListener>();
   readonly #sim: Simulation;
+  readonly #random: Random;
   readonly #ttlMs: number;
   readonly #staleMsMax: () => number;
   /** Per key the last value, and before it what a stale read may still see. */
@@ -78,6 +82,7 @@ export class SimBucketState {
 
   constructor(sim: Simulation, name: string, ttlMs: number, staleMsMax: () => number) {
     this.#sim = sim;
+    this.#random = new Random(sim.seed);
     this.name = name;
     this.#ttlMs = ttlMs;
     this.#staleMsMax = staleMsMax;
@@ -137,7 +142,24 @@ export class SimBucketState {
       `${this.name} ${key} ${value === undefined ? "removed" : "written"} at ${revision}`,
     );
     for (const listener of [...this.listeners]) listener.push({ key, value, revision });
+    if (value !== undefined && this.#ttlMs < Number.POSITIVE_INFINITY) {
+      this.#sim.schedule(this.#ttlMs, () => this.#expire(key, revision));
+    }
     return { written: true, revision };
+  }
+
+  /** As current servers do, on buckets that are set so: a marker says that the value is gone, sooner to one than to another. */
+  #expire(key: string, revision: number): void {
+    if (this.#history.get(key)?.at(-1)?.revision !== revision) return;
+    const marker = { key, value: undefined, revision: ++this.#revision };
+    this.#history.get(key)!.push({ value: undefined, revision: marker.revision, atMs: this.#sim.nowMs });
+    this.#sim.trace("kv", `${this.name} ${key} expired`);
+    const generation = this.#generation;
+    for (const listener of [...this.listeners]) {
+      this.#sim.schedule(this.#random.between(0, expiryLagMsMax), () => {
+        if (generation === this.#generation) listener.push(marker);
+      });
+    }
   }
 }
 
