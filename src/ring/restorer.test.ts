@@ -271,6 +271,22 @@ test.each(["alone", "that nobody reaches directly", "that is cut off from the st
   },
 );
 
+test("a member that the others have never heard of is heard by its record", async () => {
+  const [a, b, c] = await threeNodes();
+  for (const node of [b, c]) node.deaf = true;
+  const d = await start("d");
+  expect(b.table.members.map(({ id }) => id)).not.toContain("d");
+  await a.ring.stop(); // The only other one who knew.
+  nodes.splice(nodes.indexOf(a), 1);
+  const { epoch } = d.table;
+  expect(epoch).toBeGreaterThan(b.table.epoch);
+  store.wipe();
+  for (const node of [b, c]) node.deaf = false;
+  await until(() => [b, c, d].every(isBack), 2 * leaseMs, "the table is back");
+  for (const { table } of [b, c, d]) expect(table.history?.restoredFrom).toBeGreaterThanOrEqual(epoch);
+  expect(d.events).not.toContain("table-undone");
+});
+
 test("a member that knew more and couldn't be asked by anyone gives itself up and joins anew", async () => {
   const [a, b, c] = await threeNodes();
   await publishUnheard(a, b, c);
