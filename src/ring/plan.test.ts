@@ -107,16 +107,18 @@ describe("owners", () => {
   });
 
   test("what is given up again is what hasn't moved yet, best of all back to its owner", () => {
-    const of = members("a", "b", "c");
-    const before = tableOf(of, [row("b"), row("b"), row("a", { incoming: "b" }), row("c")]);
-    expect(plan(before, of, noBackups)!.rows).toEqual([row("b"), row("b"), row("a"), row("c")]);
+    const of = members("a", "b", "c", "d");
+    const moving = [row("a", { incoming: "b" }), row("c", { incoming: "b" }), row("c"), row("d")];
+    expect(plan(tableOf(of, moving), of, noBackups)!.rows).toEqual([row("a"), ...moving.slice(1)]);
+    const atRest = [row("b"), row("c", { incoming: "b" }), row("c"), row("d")];
+    expect(plan(tableOf(of, atRest), of, noBackups)!.rows.map((r) => r.incoming)).toEqual(["", "a", "", ""]);
   });
 
   test("of equal moves those are made that need no transfer", () => {
     const of = members("a", "b", "c");
-    const rows = ["b", "b", "c", "b", "b"].map((id) => row("a", { backups: [id], wanted: [id] }));
+    const rows = ["c", "b", "b", "b", "b"].map((id) => row("a", { backups: [id], wanted: [id] }));
     const toC = plan(tableOf(of, [...rows, row("b", { backups: ["c"] })]), of, { backups: 1 })!;
-    expect(toC.rows[2]!.incoming).toBe("c");
+    expect(toC.rows[0]!.incoming).toBe("c");
     const leaving = [member("a", { leaving: true }), member("b"), member("c")];
     const given = tableOf(
       leaving,
@@ -321,6 +323,15 @@ describe("backups", () => {
       expect(new Set(r.wanted).size).toBe(3);
       expect(new Set(r.wanted.map((id) => zone.get(id))).size).toBe(2);
     }
+  });
+
+  test("zones that are named later spread what is there, the fewest copies moved", () => {
+    const zones = ["x", "y", "y", "z"];
+    const of = zones.map((zone, i) => member(`n${i}`, { zone }));
+    const pair = { backups: ["n1", "n2"], wanted: ["n1", "n2"] };
+    const before = tableOf(members("n0", "n1", "n2", "n3"), [row("n0", pair)]);
+    const [only] = plan(before, of, { backups: 2 })!.rows;
+    expect(only).toEqual(row("n0", { backups: ["n1", "n2"], wanted: ["n1", "n3"] }));
   });
 
   test("one zone for all leaves nowhere to put a copy", () => {
