@@ -35,6 +35,12 @@ describe("the main component", () => {
     expect(main("c:a,b", "a:d", "b:d", "d:a,b")).toEqual(["c", "d"]);
   });
 
+  test("doesn't depend on where those are that leave", () => {
+    const [a, b, c] = members("a:b,c", "b:a", "c:a") as [Reachability, Reachability, Reachability];
+    expect([...mainComponent([b, { ...c, leaving: true }, a])]).toEqual(["b", "c"]);
+    expect([...mainComponent([{ ...b, leaving: true }, { ...c, leaving: true }, a])]).toEqual(["a"]);
+  });
+
   test("of two of which one is larger is that one, whatever the order", () => {
     expect(main("a:b,c", "b", "c")).toEqual(["b", "c"]);
   });

@@ -304,6 +304,19 @@ describe("a member is unreachable", () => {
     },
   );
 
+  test("and not known to be reached before it has answered once", async () => {
+    wire.answers.set("b", "held");
+    contacts.setMembers(self, [member("b"), member("c")]);
+    await runtime.settle();
+    expect(contacts.unreachable()).toEqual([]);
+    expect(contacts.notReached()).toEqual(["b"]);
+    wire.release();
+    expect(contacts.notReached()).toEqual([]);
+    await runtime.advance(noticedMs);
+    expect(contacts.notReached()).toEqual(["b"]);
+    expect(changes).toEqual([["b"]]);
+  });
+
   test("until one ping is answered, however late", async () => {
     contacts.setMembers(self, [member("b")]);
     await runtime.settle();

@@ -60,6 +60,8 @@ interface Contact {
   /** When the first of them was sent. */
   firstStrikeTick: number;
   unreachableSinceTick: number;
+  /** It has answered once. */
+  reached: boolean;
 }
 
 const never = Number.POSITIVE_INFINITY;
@@ -155,6 +157,14 @@ export class Contacts {
     return this.#unreachable;
   }
 
+  /** Those, and the ones that have not answered yet: that a link to them is there has not been seen. */
+  notReached(): readonly string[] {
+    return [...this.#contacts]
+      .filter(([, { reached, unreachableSinceTick }]) => !reached || unreachableSinceTick !== never)
+      .map(([id]) => id)
+      .sort();
+  }
+
   /** Whether this incarnation has been {@link unreachable} for `ms` of this node's running time. */
   isUnreachableFor(peer: PeerIdentity, ms: number): boolean {
     const contact = this.#contacts.get(peer.id);
@@ -227,6 +237,7 @@ export class Contacts {
       contact.grantedUntilMs = Math.max(contact.grantedUntilMs, fromMs + this.#askedMs);
     }
     contact.strikes = 0;
+    contact.reached = true;
     if (contact.unreachableSinceTick === never) return;
     contact.unreachableSinceTick = never;
     this.#tell();
@@ -278,6 +289,7 @@ function newContact(member: Member): Contact {
     strikes: 0,
     firstStrikeTick: 0,
     unreachableSinceTick: never,
+    reached: false,
   };
 }
 

@@ -52,7 +52,7 @@ class Cluster {
 
   publish({ self, unreachable }: Node): void {
     const { id, incarnation } = self;
-    this.#reports.set(id, { id, incarnation, unreachable, seenAtMs: runtime.nowMs });
+    this.#reports.set(id, { id, incarnation, unreachable, seenAtMs: runtime.nowMs, lastTable: undefined });
   }
 
   /** Its record is there no more. */
@@ -104,7 +104,7 @@ class Node {
         reports: () => cluster.reports(),
       },
       contacts: {
-        unreachable: () => this.unreachable,
+        notReached: () => this.unreachable,
         isUnreachableFor: ({ id }, ms) =>
           runtime.nowMs - (this.#sinceMs.get(id) ?? Number.POSITIVE_INFINITY) >= ms,
       },

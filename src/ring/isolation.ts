@@ -30,7 +30,7 @@ export interface IsolationOptions {
   readonly leaseMs: number;
   readonly tables: { readonly table: Table };
   readonly membership: Pick<Membership, "self" | "leaseHolds" | "reports">;
-  readonly contacts: Pick<Contacts, "unreachable" | "isUnreachableFor">;
+  readonly contacts: Pick<Contacts, "notReached" | "isUnreachableFor">;
   /** This node is cut off from those that stay: it has to give itself up. Called once per incarnation. */
   isolated(): void;
 }
@@ -149,12 +149,12 @@ export class Isolation {
     const freshSinceMs = runtime.monotonicMs() - freshHeartbeats * heartbeatMs;
     const reports = new Map(membership.reports().map((report) => [report.incarnation, report]));
     const graph: Reachability[] = [];
-    const self: Reachability = { id, unreachable: contacts.unreachable() };
+    const self: Reachability = { id, unreachable: contacts.notReached(), leaving: membership.self.leaving };
     for (const member of tables.table.members) {
       const report = reports.get(member.incarnation);
       if (member.id === id) graph.push(self);
       else if (report !== undefined && member.dead === "" && !(onlyFresh && report.seenAtMs < freshSinceMs))
-        graph.push(report);
+        graph.push({ ...report, leaving: member.leaving });
     }
     if (!graph.includes(self)) graph.push(self);
     return mainComponent(graph);

@@ -69,7 +69,7 @@ export class Standing {
       heartbeatMs,
       leaseMs,
       self,
-      unreachable: () => this.#contacts.unreachable(),
+      unreachable: () => this.#contacts.notReached(),
       lastTable: () => this.#restorer.lastTable(),
       isStillMember: async () => {
         await tables.confirm();
