@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { binOf, fail, root, setup } from "./setup.mjs";
 
-const resultFile = join(root, ".artefacts", "vitest.json");
+const args = process.argv.slice(2);
 
 function step(heading) {
   console.log(`\n== ${heading}`);
@@ -34,27 +34,42 @@ const { ensureNatsServer } = await import("./nats-server.mjs");
 const { path: natsServer, version } = await ensureNatsServer();
 console.log(`${natsServer}, version ${version}`);
 
-step("Tests");
-mkdirSync(join(root, ".artefacts"), { recursive: true });
-rmSync(resultFile, { force: true });
-const status = tool(
-  "vitest",
-  "vitest",
-  [
-    "run",
-    "--reporter=default",
-    "--reporter=json",
-    `--outputFile.json=${resultFile}`,
-    ...process.argv.slice(2),
-  ],
-  { NATS_SERVER: natsServer },
-);
-if (existsSync(resultFile)) {
-  const result = JSON.parse(readFileSync(resultFile, "utf8"));
-  // A file that can't even be loaded holds no tests that could fail: it counts as one.
-  const broken = result.testResults.filter(
-    (file) => file.status === "failed" && file.assertionResults.length === 0,
-  );
-  console.log(`\n${result.numPassedTests} passed, ${result.numFailedTests + broken.length} failed`);
+const counts = { passed: 0, failed: 0, skipped: 0 };
+
+/** Runs Vitest by means of `run`, which gets arguments for it and returns its exit code; ends with it if that isn't 0. */
+function tests(heading, run) {
+  step(heading);
+  const resultFile = join(root, ".artefacts", "vitest.json");
+  mkdirSync(join(root, ".artefacts"), { recursive: true });
+  rmSync(resultFile, { force: true });
+  const status = run(["--reporter=default", "--reporter=json", `--outputFile.json=${resultFile}`, ...args]);
+  if (existsSync(resultFile)) {
+    const result = JSON.parse(readFileSync(resultFile, "utf8"));
+    // A file that can't even be loaded holds no tests that could fail: it counts as one.
+    const broken = result.testResults.filter(
+      (file) => file.status === "failed" && file.assertionResults.length === 0,
+    );
+    counts.passed += result.numPassedTests;
+    counts.failed += result.numFailedTests + broken.length;
+    counts.skipped += result.numPendingTests;
+  }
+  if (status !== 0) end(status ?? 1);
 }
-process.exit(status ?? 1);
+
+function end(status) {
+  const { passed, failed, skipped } = counts;
+  console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+  process.exit(status);
+}
+
+const env = { NATS_SERVER: natsServer };
+tests("Tests", (reporting) => tool("vitest", "vitest", ["run", ...reporting], env));
+// Named files are of the tests above: see `npm run test:chaos` for those below.
+if (args.length === 0) {
+  tests("Failures of real processes", (reporting) => {
+    const script = join(root, "scripts", "chaos.mjs");
+    const options = { cwd: root, stdio: "inherit", env: { ...process.env, ...env } };
+    return spawnSync(process.execPath, [script, ...reporting], options).status;
+  });
+}
+end(0);

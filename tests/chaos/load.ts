@@ -83,6 +83,10 @@ export class Load {
   readonly errors: string[] = [];
   /** At doors of nodes that had been killed, stopped or cut off. */
   readonly excused: string[] = [];
+  /** Begun before {@link patientUntilMs}. */
+  readonly late: string[] = [];
+  /** What begins before this time may run into its deadline, at any door. */
+  patientUntilMs = Number.NEGATIVE_INFINITY;
   operations = 0;
   /** By partition, when its operations were acknowledged. */
   readonly acknowledged = new Map<number, number[]>();
@@ -179,12 +183,16 @@ export class Load {
     if (mayHaveHappened(answer, error))
       this.history.push(written({ ...call, completedAt: undefined }, kind, value));
     const what = answer === undefined ? String(error) : JSON.stringify([answer.status, answer.body]);
-    const errors = door.excuses(invokedAt) ? this.excused : this.errors;
-    errors.push(
+    this.#failuresOf(door, invokedAt, answer).push(
       `${new Date().toISOString()} [${invokedAt}..${completedAt}] ${client} ${kind} ${key} ${value} at ${door.id}: ` +
         what.slice(0, 300),
     );
     return false;
+  }
+
+  #failuresOf(door: Door, invokedAt: number, answer: JsonAnswer | undefined): string[] {
+    if (door.excuses(invokedAt)) return this.excused;
+    return answer?.status === 503 && invokedAt < this.patientUntilMs ? this.late : this.errors;
   }
 
   #partitionOf(key: string): number {

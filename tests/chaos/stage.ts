@@ -156,9 +156,14 @@ export class Stage {
     const verdict = checkLinearizability(load.history);
     const { title, gapMsMax } = this.#options;
     const { usual, gap, restoredMs, spreads } = seen;
+    const { excused, late } = load;
+    const besides = [
+      ...(excused.length > 0 ? [`${excused.length} at the node that failed`] : []),
+      ...(late.length > 0 ? [`${late.length} before its partitions had moved`] : []),
+    ];
     console.log(
       `chaos: ${title}: ${load.operations} operations, ${load.errors.length} errors` +
-        `${load.excused.length > 0 ? ` (and ${load.excused.length} at the node that failed)` : ""}, ${lost.length} lost, ` +
+        `${besides.length > 0 ? ` (besides ${besides.join(", ")})` : ""}, ${lost.length} lost, ` +
         `${verdict.ok ? "linearizable" : "NOT LINEARIZABLE"}, longest gap ${Math.round(gap.ms)} ms ` +
         `(partition ${gap.partition}; ${Math.round(usual.ms)} ms without a fault), whole again after ${Math.round(restoredMs)} ms`,
     );
@@ -193,9 +198,9 @@ export class Stage {
       writeFileSync(join(folder, `${i + 1}.${node.id}.log`), node.stdout + node.stderr);
     });
     writeFileSync(join(folder, "nats-server.log"), this.nats.output);
-    const { errors, excused, history } = this.load;
-    writeFileSync(join(folder, "errors.log"), errors.join("\n"));
-    writeFileSync(join(folder, "excused.log"), excused.join("\n"));
+    const { errors, excused, late, history } = this.load;
+    for (const [name, lines] of Object.entries({ errors, excused, late }))
+      writeFileSync(join(folder, `${name}.log`), lines.join("\n"));
     writeFileSync(join(folder, "history.log"), history.map(describeOperation).join("\n"));
     return folder;
   }
