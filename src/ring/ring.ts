@@ -211,6 +211,8 @@ export class Ring extends RingEmitter {
 
   /** Whether this node may act as the owner of the partition in this very turn. */
   serves(partition: number): boolean {
+    // Its record is gone, or about to: that tells the others that they may follow it at once, whatever grants it has.
+    if (this.#state === "left") return false;
     return this.#ownership.isActive(partition) && this.#standing.mayServe(partition);
   }
 
