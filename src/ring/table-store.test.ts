@@ -92,7 +92,7 @@ test("changes of two nodes at once are both applied", async () => {
       if (table.rows[partition]!.owner === owner) return undefined;
       const rows = table.rows.map((row, i) => (i === partition ? { ...row, owner } : row));
       const members = ["x", "y"].map((id) => ({
-        ...{ id, incarnation: id, host: "h", port: 1, http: "", zone: "", leaving: false },
+        ...{ id, incarnation: id, host: "h", port: 1, http: "", zone: "", leaving: false, dead: "" as const },
       }));
       return { ...table, epoch: table.epoch + 1, members, rows };
     };

@@ -97,7 +97,7 @@ describe("ambiguous writes", () => {
   test("in a leader gap everything times out, and some of it is stored when the gap ends", async () => {
     store.leaderGap();
     const seen: Change[] = [];
-    bucket.watch({ change: (change) => seen.push(change) });
+    bucket.watch({ lost: () => {}, change: (change) => seen.push(change) });
     const calls = Array.from({ length: 30 }, (_, i) => outcomeOf(bucket.create(`k${i}`, bytes("1"))));
     const get = outcomeOf(bucket.get("k0"));
     await pass(3_900);
@@ -145,6 +145,7 @@ describe("staleness", () => {
       let currents = 0;
       const watch = (): void => {
         watched.watch({
+          lost: () => {},
           change: ({ key, revision, value }) => {
             seen.set(key, [...(seen.get(key) ?? []), revision]);
             last.set(key, text(value));
@@ -185,7 +186,7 @@ describe("connections", () => {
     const statuses: CoordinationStatus[] = [];
     client.onStatus((status) => statuses.push(status));
     const seen: string[] = [];
-    bucket.watch({ change: ({ key }) => seen.push(key) });
+    bucket.watch({ lost: () => {}, change: ({ key }) => seen.push(key) });
     const other = new SimCoordination(sim.node("o"), store);
     const theirs = await settle(other.openBucket("b"));
     client.cutOff();
@@ -214,7 +215,7 @@ describe("connections", () => {
     store.faults = { ...calmStore, redelivery: 1 };
     await settle(bucket.create("k", bytes("1")));
     const revisions: number[] = [];
-    bucket.watch({ change: (change) => revisions.push(change.revision) });
+    bucket.watch({ lost: () => {}, change: (change) => revisions.push(change.revision) });
     await pass(10);
     client.cutOff();
     await pass(100);
@@ -225,7 +226,7 @@ describe("connections", () => {
 
   test("what a crashed node had sent may be stored, and it hears nothing more", async () => {
     let heard = 0;
-    bucket.watch({ change: () => heard++ });
+    bucket.watch({ lost: () => {}, change: () => heard++ });
     void outcomeOf(bucket.create("k", bytes("1"))).then(() => heard++);
     // The request has been sent, its answer hasn't come.
     await pass(0.05);
