@@ -16,7 +16,7 @@ import { Copies, type Copy, copyOf } from "./copies.ts";
 import { OwnedPartition } from "./owned-partition.ts";
 import type { Partitions } from "./partitions.ts";
 import { Receipts } from "./receipts.ts";
-import { fill, resume } from "./transfer.ts";
+import { fill, Pace, resume, type TransferOptions } from "./transfer.ts";
 import { encodeMessage, no, Step } from "./transfer-wire.ts";
 
 /** How often a node asks whether a copy that no table names is still needed. */
@@ -37,12 +37,14 @@ export class CacheKeeper implements PartitionKeeper {
   /** By incarnation. */
   readonly #links = new Map<string, BackupLink>();
   readonly #asking = new Set<Copy>();
+  readonly #pace: Pace;
   #sessions = 0;
   #closed = false;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
-    const { ring, log, partitions } = options;
+    const { ring, log, partitions, runtime } = options;
+    this.#pace = new Pace(runtime);
     this.#copies = new Copies({
       log,
       refuses: (partition) => ring.state === "left" || ring.holds(partition),
@@ -127,7 +129,7 @@ export class CacheKeeper implements PartitionKeeper {
       if (stream === undefined) {
         stream = this.#stream(owned, member);
         stream.required = true;
-        void resume({ peers: this.#options.ring.peers, runtime: this.#options.runtime, owned, stream });
+        void resume(this.#transfer(owned, stream));
       }
       stream.required = true;
       stream.named = true;
@@ -148,14 +150,13 @@ export class CacheKeeper implements PartitionKeeper {
   }
 
   async fill(partition: number, to: Member): Promise<void> {
-    const { partitions, ring, runtime } = this.#options;
-    const owned = partitions.find(partition);
+    const owned = this.#options.partitions.find(partition);
     if (owned === undefined) throw callOff(partition);
     const known = owned.streams.find((stream) => stream.leadsTo(to));
     if (known !== undefined) this.#drop(owned, known);
     const stream = this.#stream(owned, to);
     try {
-      await fill({ peers: ring.peers, runtime, owned, stream });
+      await fill(this.#transfer(owned, stream));
     } catch (error) {
       this.#drop(owned, stream);
       throw error;
@@ -219,6 +220,11 @@ export class CacheKeeper implements PartitionKeeper {
     this.#copies.clear();
     for (const link of this.#links.values()) link.close();
     this.#links.clear();
+  }
+
+  #transfer(owned: OwnedPartition, stream: BackupStream): TransferOptions {
+    const { ring, runtime } = this.#options;
+    return { peers: ring.peers, runtime, owned, stream, pace: this.#pace };
   }
 
   #stream(owned: OwnedPartition, to: Member): BackupStream {

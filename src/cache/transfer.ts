@@ -36,6 +36,28 @@ export interface TransferOptions {
   readonly runtime: Runtime;
   readonly owned: OwnedPartition;
   readonly stream: BackupStream;
+  /** Of all fills of this node. */
+  readonly pace: Pace;
+}
+
+/** Keeps fills to half of this node's time, however many there are: each pauses for as long as they all have worked. */
+export class Pace {
+  readonly #runtime: Runtime;
+  #restUntilMs = Number.NEGATIVE_INFINITY;
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  /** The caller has worked in this turn since `fromMs`, on the monotonic clock; resolves when it may go on, in a later one. */
+  async rest(fromMs: number): Promise<void> {
+    const nowMs = this.#runtime.monotonicMs();
+    this.#restUntilMs = Math.max(this.#restUntilMs, nowMs) + nowMs - fromMs;
+    const restMs = this.#restUntilMs - nowMs;
+    // A shorter pause than a timer can be is made up for later.
+    if (restMs >= 1) await sleep(this.#runtime, restMs);
+    else await new Promise<void>((resolve) => this.#runtime.soon(resolve));
+  }
 }
 
 /**
@@ -72,9 +94,12 @@ class Snapshot {
   #checksum = 0;
   #unconfirmedBytes = 0;
   #failure: Error | undefined;
+  /** When the work of this turn began. */
+  #fromMs: number;
 
   constructor(options: TransferOptions) {
     this.#options = options;
+    this.#fromMs = options.runtime.monotonicMs();
   }
 
   receipts(encoded: Buffer): void {
@@ -87,8 +112,9 @@ class Snapshot {
     this.#batch.set(key, value, expiresAtMs);
     if (this.#batch.sizeBytes < chunkBytes) return;
     this.flush();
-    await new Promise<void>((resolve) => this.#options.runtime.soon(resolve));
+    await this.#options.pace.rest(this.#fromMs);
     await this.#until(() => this.#unconfirmedBytes < windowBytes);
+    this.#fromMs = this.#options.runtime.monotonicMs();
   }
 
   async final(): Promise<void> {

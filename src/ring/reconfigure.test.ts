@@ -39,7 +39,8 @@ describe("an owner", () => {
     expect(added).toEqual({
       epoch: 8,
       members: [a, b, c, d],
-      rows: [{ ...row, backups: ["b", "c", "d"], term: 8 }, row],
+      // Who adds serves, so it waits for nobody any more.
+      rows: [{ ...row, backups: ["b", "c", "d"], term: 8, wait: false }, row],
       writer: "",
     });
     const incoming = { backups: [], wanted: [] };
@@ -48,6 +49,7 @@ describe("an owner", () => {
       ...incoming,
       backups: ["b"],
       term: 8,
+      wait: false,
     });
   });
 

@@ -47,7 +47,8 @@ function changeRow(row: Row, { kind, member }: Change, table: Table, epoch: numb
       // Who is wanted as a backup of the next owner may be the present one.
       if (isBackup || id === row.owner || living(table, member) === undefined) return undefined;
       if (row.incoming !== id && !row.wanted.includes(id)) return undefined;
-      return { ...row, backups: [...row.backups, id], term: epoch };
+      // It serves already: whatever it had to wait for is over.
+      return { ...row, backups: [...row.backups, id], term: epoch, wait: false };
     case "drop":
       if (!isBackup || memberOf(table, id)?.incarnation !== member.incarnation) return undefined;
       return { ...row, backups: row.backups.filter((other) => other !== id), term: epoch };

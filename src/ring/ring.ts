@@ -12,11 +12,12 @@ import { newIncarnation } from "./membership.ts";
 import { Ownership, type PartitionsHook } from "./ownership.ts";
 import { RingEmitter } from "./ring-emitter.ts";
 import type { RingOptions, RingStats } from "./ring-options.ts";
+import { ringStats } from "./ring-stats.ts";
 import type { Handler } from "./rpc.ts";
 import { agreeOnSettings, historyOf, type Settings } from "./settings.ts";
 import { partitionOf, slotOf } from "./slots.ts";
 import { Standing } from "./standing.ts";
-import { isDrained, isSettled, type Member, memberOf, partitionsByOwner, type Table } from "./table.ts";
+import { isDrained, isSettled, livingMembers, type Member, memberOf, type Table } from "./table.ts";
 import { TableStore } from "./table-store.ts";
 import { waitUntil } from "./wait.ts";
 
@@ -281,20 +282,12 @@ export class Ring extends RingEmitter {
   }
 
   stats(): RingStats {
-    const { members, rows } = this.table;
-    return {
-      num_partitions: rows.length,
-      num_nodes: members.length,
-      owned_partitions: this.#ownership.active().length,
-      is_coordinator: this.#coordinator.isCoordinator,
-      is_rebalancing: !isSettled(this.table),
-      partitions_by_node: partitionsByOwner(this.table),
-    };
+    return ringStats(this.table, this.#ownership.active().length, this.#coordinator.isCoordinator);
   }
 
   /** Resolves when the table has at least `count` members. Throws DEADLINE_EXCEEDED. */
   waitForNodes(count: number, timeoutMs = 30_000): Promise<void> {
-    return this.#waitFor(() => this.table.members.length >= count, timeoutMs, `${count} nodes`);
+    return this.#waitFor(() => livingMembers(this.table).length >= count, timeoutMs, `${count} nodes`);
   }
 
   /** Resolves when every partition has an owner and none moves; onOwn may still run. Throws DEADLINE_EXCEEDED. */

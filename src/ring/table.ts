@@ -116,8 +116,12 @@ function holds(row: Row, id: string): boolean {
   return row.owner === id || row.backups.includes(id);
 }
 
+export function livingMembers(table: Table): Member[] {
+  return table.members.filter((member) => member.dead === "");
+}
+
 function livingIds(table: Table): Set<string> {
-  return new Set(table.members.filter((member) => member.dead === "").map((member) => member.id));
+  return new Set(livingMembers(table).map((member) => member.id));
 }
 
 /**
