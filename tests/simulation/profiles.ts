@@ -20,6 +20,7 @@ const longMs = [2_000, 12_000] as const;
 export const everything: RunProfile = {
   faultsMs: [10_000, 25_000],
   everyMs: [300, 2_500],
+  burst: 0.3,
   weights: {
     join: 14,
     leave: 10,

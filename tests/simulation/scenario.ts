@@ -21,6 +21,7 @@ const calmMs = 1_000;
 /** A store that is away for longer sees slower clients: a run of ten minutes is to end. */
 const longOutageMs = 10_000;
 const lookEveryMs = 20;
+const clients = 6;
 const violationsMax = 20;
 
 export interface ScenarioOptions {
@@ -89,7 +90,7 @@ function drawSettings(random: Random, profile: RunProfile): Settings {
     delayMs: random.pick([0.1, 0.5, 2]),
     bytesPerMs: random.pick([200, 2_000, 100_000]),
     splitsMax: random.pick([1, 1, 3]),
-    thinkMs: random.between(30, 150),
+    thinkMs: random.between(60, 250),
   };
 }
 
@@ -118,6 +119,7 @@ class Scenario {
     this.#cluster = cluster;
     cluster.network.profile = { delayMs, jitterMs: delayMs, bytesPerMs };
     cluster.network.splitsMax = splitsMax;
+    cluster.network.lossAtCrash = 0.5;
     this.#watchdog = new Watchdog({ cluster, careful, violation });
     this.#health = new Health(cluster, () => this.#watchdog.published);
     this.#watchdog.health = this.#health;
@@ -161,7 +163,7 @@ class Scenario {
     sim.trace("sim", `settings ${JSON.stringify(this.#settings)}`);
     this.#faults.join(this.#settings.nodes);
     await this.#rest("at the start");
-    for (const part of [0.3, 1, 1, 1.7]) this.#clients.add(`c${part}`, this.#settings.thinkMs * part);
+    for (let i = 1; i <= clients; i++) this.#clients.add(`c${i}`, this.#settings.thinkMs);
 
     this.#cluster.store.faults = this.#profile.store;
     for (const fault of this.#schedule) this.#plan(fault);

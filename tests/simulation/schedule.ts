@@ -49,6 +49,8 @@ export interface Profile {
   readonly faultsMs: readonly [min: number, max: number];
   /** Of the mean time between two of them, drawn once for a run. */
   readonly everyMs: readonly [min: number, max: number];
+  /** The probability that a fault follows closely on the one before. */
+  readonly burst: number;
   /** How often each kind comes, relative to the others. */
   readonly weights: Readonly<Partial<Record<FaultKind, number>>>;
   /** A disturbance is `long` with this probability, else shorter than anything that counts as a failure. */
@@ -62,6 +64,7 @@ export interface Profile {
 }
 
 const minuteMs = 60_000;
+const burstMsMax = 150;
 
 function draw(kind: FaultKind, atMs: number, random: Random, profile: Profile): Fault {
   const fault = {
@@ -114,8 +117,11 @@ export function drawSchedule(random: Random, profile: Profile): Fault[] {
   const lengthMs = random.between(...profile.faultsMs);
   const everyMs = random.between(...profile.everyMs);
   const faults: Fault[] = [];
-  for (let atMs = random.between(0, everyMs); atMs < lengthMs; atMs += random.between(0, 2 * everyMs)) {
+  let atMs = random.between(0, everyMs);
+  while (atMs < lengthMs) {
     faults.push(draw(weighted(random, profile.weights), atMs, random, profile));
+    // Some come closely together: what is being done about the first is then under way.
+    atMs += random.chance(profile.burst) ? random.between(0, burstMsMax) : random.between(0, 2 * everyMs);
   }
   const once = (probability: number, kind: FaultKind, forMs: number): void => {
     if (!random.chance(probability)) return;

@@ -46,6 +46,9 @@ export class SimStream implements ByteStream {
   #closed = false;
   /** When the last piece sent arrives: the next one can't be earlier. */
   arrivesAtMs = 0;
+  /** How many pieces were sent, and up to which of them they are lost. */
+  sent = 0;
+  lostUpTo = 0;
   /** Pieces that wait for a cut to heal, in order. */
   readonly stuck: (() => void)[] = [];
 

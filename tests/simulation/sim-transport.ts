@@ -28,6 +28,8 @@ interface Bound {
 export class SimNetwork implements Wire {
   /** For links without a profile of their own. */
   profile: LinkProfile = fastLink;
+  /** The probability that a process that crashes takes with it what a connection of its was sending. */
+  lossAtCrash = 0;
   /** Into how many pieces at most a write is split. */
   splitsMax = 3;
   readonly #sim: Simulation;
@@ -129,8 +131,10 @@ export class SimNetwork implements Wire {
     // The link is busy with what went before; the delay of several pieces overlaps.
     const travelMs = delayMs + this.#random.between(0, jitterMs);
     from.arrivesAtMs = Math.max(nowMs + travelMs, from.arrivesAtMs) + sizeBytes / bytesPerMs;
+    const serial = ++from.sent;
     this.#sim.schedule(from.arrivesAtMs - nowMs, () => {
       const deliver = (): void => {
+        if (serial <= from.lostUpTo) return;
         other.node.run(() => {
           if (!other.isClosed) arrive(other);
         });
@@ -224,6 +228,8 @@ export class SimNetwork implements Wire {
     for (const [key, bound] of [...this.#bound]) if (bound.node === node) this.#bound.delete(key);
     for (const stream of [...this.#streams]) {
       if (stream.node !== node || stream.isClosed) continue;
+      // A kernel that still has something to be read when it closes resets the connection, and what it was sending is lost.
+      if (this.#random.chance(this.lossAtCrash)) stream.lostUpTo = stream.sent;
       stream.sendClose(failure("ECONNRESET"));
       stream.close(closedWell);
     }
