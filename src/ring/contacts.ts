@@ -157,10 +157,10 @@ export class Contacts {
     return this.#unreachable;
   }
 
-  /** Those, and the ones that have not answered yet: that a link to them is there has not been seen. */
-  notReached(): readonly string[] {
+  /** Ids of the members that have not answered once and aren't {@link unreachable} yet, sorted. */
+  unknown(): readonly string[] {
     return [...this.#contacts]
-      .filter(([, { reached, unreachableSinceTick }]) => !reached || unreachableSinceTick !== never)
+      .filter(([, { reached, unreachableSinceTick }]) => !reached && unreachableSinceTick === never)
       .map(([id]) => id)
       .sort();
   }

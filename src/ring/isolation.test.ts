@@ -50,9 +50,16 @@ class Cluster {
     }
   }
 
-  publish({ self, unreachable }: Node): void {
+  publish({ self, unreachable, unknown }: Node): void {
     const { id, incarnation } = self;
-    this.#reports.set(id, { id, incarnation, unreachable, seenAtMs: runtime.nowMs, lastTable: undefined });
+    this.#reports.set(id, {
+      id,
+      incarnation,
+      unreachable,
+      unknown,
+      seenAtMs: runtime.nowMs,
+      lastTable: undefined,
+    });
   }
 
   /** Its record is there no more. */
@@ -81,6 +88,7 @@ class Node {
   readonly isolation: Isolation;
   self: Member;
   unreachable: readonly string[] = [];
+  unknown: readonly string[] = [];
   leaseHolds = true;
   isolatedAtMs: number[] = [];
   readonly #sinceMs = new Map<string, number>();
@@ -104,7 +112,8 @@ class Node {
         reports: () => cluster.reports(),
       },
       contacts: {
-        notReached: () => this.unreachable,
+        unreachable: () => this.unreachable,
+        unknown: () => this.unknown,
         isUnreachableFor: ({ id }, ms) =>
           runtime.nowMs - (this.#sinceMs.get(id) ?? Number.POSITIVE_INFINITY) >= ms,
       },
@@ -188,6 +197,20 @@ describe("a node gives itself up", () => {
 });
 
 describe("nobody gives itself up", () => {
+  test("for links that have not been there yet, nor is anybody dropped by way of them", async () => {
+    const abcd = await cluster("a", "b", "c", "d");
+    for (const id of ["a", "b", "c"]) abcd.node(id).unknown = ["d"];
+    abcd.node("d").unknown = ["a", "b", "c"];
+    await runtime.advance(10 * leaseMs);
+    expect(isolated(abcd)).toEqual([]);
+    // To c, d is a way to a and b only once it has been seen to be one.
+    abcd.cut(["a", "b"], ["c"]);
+    await runtime.advance(10 * leaseMs);
+    expect(isolated(abcd)).toEqual([]);
+    expect(abcd.node("c").isolation.shouldDrop(member("a"))).toBe(false);
+    expect(abcd.node("a").isolation.shouldDrop(member("c"))).toBe(true);
+  });
+
   test("for a cut between two that a third reaches", async () => {
     const abc = await cluster("a", "b", "c");
     abc.cut(["b"], ["c"]);

@@ -8,6 +8,7 @@ import type { PeerIdentity } from "../peers/messages.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import { mainComponent, type Reachability } from "./components.ts";
 import { type Contacts, pingIntervalMs } from "./contacts.ts";
+import type { Reach } from "./member-record.ts";
 import type { Membership } from "./membership.ts";
 import { memberOf, type Table } from "./table.ts";
 
@@ -30,7 +31,7 @@ export interface IsolationOptions {
   readonly leaseMs: number;
   readonly tables: { readonly table: Table };
   readonly membership: Pick<Membership, "self" | "leaseHolds" | "reports">;
-  readonly contacts: Pick<Contacts, "notReached" | "isUnreachableFor">;
+  readonly contacts: Pick<Contacts, "unreachable" | "unknown" | "isUnreachableFor">;
   /** This node is cut off from those that stay: it has to give itself up. Called once per incarnation. */
   isolated(): void;
 }
@@ -69,7 +70,7 @@ export class Isolation {
    * don't reach would only be in their way again; so the wait grows if that happens soon after it came.
    */
   mayRejoin(): boolean {
-    return this.#tick >= this.#rejoinTick && this.#component(true).has(this.#options.membership.self.id);
+    return this.#tick >= this.#rejoinTick && this.#component("outside").has(this.#options.membership.self.id);
   }
 
   /**
@@ -112,10 +113,10 @@ export class Isolation {
       this.#insideSinceTick = Number.POSITIVE_INFINITY;
       return;
     }
-    this.#main = this.#component(false);
+    this.#main = this.#component("inside");
     const inside = this.#main.has(id);
     this.#insideSinceTick = inside ? Math.min(this.#insideSinceTick, this.#tick) : Number.POSITIVE_INFINITY;
-    const main = this.#component(true);
+    const main = this.#component("outside");
     // By all reports too: if one that is late here is not late elsewhere, both sides could find themselves outside.
     if (inside || main.has(id)) {
       this.#outsideSinceTick = Number.POSITIVE_INFINITY;
@@ -142,19 +143,26 @@ export class Isolation {
     isolated();
   }
 
-  /** Of the members that live, in the table's order, and this node. */
-  #component(onlyFresh: boolean): Set<string> {
+  /**
+   * Of the members that live, in the table's order, and this node. `sure`: as far as it is sure that one is outside, by
+   * fresh reports of links that are cut; else as far as it is sure that one is inside, by links that have been seen.
+   */
+  #component(sure: "outside" | "inside"): Set<string> {
+    const onlyFresh = sure === "outside";
+    const cut = ({ unreachable, unknown }: Reach): readonly string[] =>
+      sure === "outside" ? unreachable : [...unreachable, ...unknown];
     const { contacts, heartbeatMs, membership, runtime, tables } = this.#options;
     const { id } = membership.self;
     const freshSinceMs = runtime.monotonicMs() - freshHeartbeats * heartbeatMs;
     const reports = new Map(membership.reports().map((report) => [report.incarnation, report]));
     const graph: Reachability[] = [];
-    const self: Reachability = { id, unreachable: contacts.notReached(), leaving: membership.self.leaving };
+    const own = { unreachable: contacts.unreachable(), unknown: contacts.unknown() };
+    const self: Reachability = { id, unreachable: cut(own), leaving: membership.self.leaving };
     for (const member of tables.table.members) {
       const report = reports.get(member.incarnation);
       if (member.id === id) graph.push(self);
       else if (report !== undefined && member.dead === "" && !(onlyFresh && report.seenAtMs < freshSinceMs))
-        graph.push({ ...report, leaving: member.leaving });
+        graph.push({ id: member.id, unreachable: cut(report), leaving: member.leaving });
     }
     if (!graph.includes(self)) graph.push(self);
     return mainComponent(graph);

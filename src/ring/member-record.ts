@@ -1,11 +1,18 @@
 /** What a node writes into the members bucket: itself, and whether it has been declared dead. */
 import type { Member } from "./table.ts";
 
-export interface MemberRecord extends Omit<Member, "dead"> {
+/** What a member knows of its links to the others. */
+export interface Reach {
+  /** Ids of the members that it can't reach. */
+  readonly unreachable: readonly string[];
+  /** Ids of those that it hasn't reached yet. */
+  readonly unknown: readonly string[];
+}
+
+/** Without {@link Reach}: a mark of death, or a node that has no links yet. */
+export interface MemberRecord extends Omit<Member, "dead">, Partial<Reach> {
   /** Written in place of a member's record when it is declared dead. */
   readonly dead?: boolean;
-  /** Ids of the members that this one can't reach; absent in a mark of death and in records of older versions. */
-  readonly unreachable?: readonly string[];
   /** While the store's table is lost: in which life of the store, and the epoch of the last table that this member knows. */
   readonly lastTable?: LastTable;
   /** For how long the member trusts its last renewal: who judges it waits that long, whatever its own lease is. */

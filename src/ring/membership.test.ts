@@ -49,7 +49,7 @@ async function node(self: Member, probe: () => Probe = () => "silent"): Promise<
     heartbeatMs,
     leaseMs,
     self,
-    unreachable: () => made.unreachable,
+    reach: () => ({ unreachable: made.unreachable, unknown: [] }),
     probe: async () => probe(),
     changed: () => void made.changes++,
     leaseRegained: () => void events.push("regained"),
@@ -401,8 +401,8 @@ test("what a member can't reach is in its record from the next renewal on, and i
   await runtime.settle();
   expect(b.changes).toBe(changes + 1);
   expect(b.membership.reports()).toEqual([
-    { id: "a", incarnation: "a1", unreachable: ["c", "d"], seenAtMs: runtime.nowMs },
-    { id: "b", incarnation: "b1", unreachable: [], seenAtMs: runtime.nowMs },
+    { id: "a", incarnation: "a1", unreachable: ["c", "d"], unknown: [], seenAtMs: runtime.nowMs },
+    { id: "b", incarnation: "b1", unreachable: [], unknown: [], seenAtMs: runtime.nowMs },
   ]);
 });
 

@@ -39,8 +39,8 @@ export interface MembershipOptions {
   readonly heartbeatMs: number;
   readonly leaseMs: number;
   readonly self: Member;
-  /** Ids of the members that this node can't reach; the record tells the others at each renewal. None if absent. */
-  unreachable?(): readonly string[];
+  /** Whom this node can't reach; the record tells the others at each renewal. Nobody if absent. */
+  reach?(): Pick<MemberRecord, "unreachable" | "unknown">;
   /** The last table that this node knows, while the store has lost it. */
   lastTable?(): LastTable | undefined;
   /**
@@ -270,7 +270,7 @@ export class Membership {
 
   /** One compare-and-set of the own record. True: stored, and the lease extends from before it was sent. */
   async #write(revision: number): Promise<boolean> {
-    const { bucket, runtime, leaseMs, unreachable } = this.#options;
+    const { bucket, runtime, leaseMs } = this.#options;
     const sentAtMs = runtime.monotonicMs();
     const self = this.#self;
     const lastTable = this.#options.lastTable?.();
@@ -278,7 +278,7 @@ export class Membership {
       ...self,
       dead: false,
       leaseMs,
-      unreachable: unreachable?.() ?? [],
+      ...this.#options.reach?.(),
       ...(lastTable !== undefined && { lastTable }),
       beat: ++this.#beats,
     });

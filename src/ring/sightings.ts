@@ -25,6 +25,7 @@ export interface Sighting {
 export interface MemberReport extends PeerIdentity {
   /** Ids of the members that it can't reach. */
   readonly unreachable: readonly string[];
+  readonly unknown: readonly string[];
   /** The last table that it knows, if the store has lost it. */
   readonly lastTable: LastTable | undefined;
   /** When its last renewal was seen here, on this node's monotonic clock. */
@@ -59,8 +60,8 @@ export class Sightings {
   /** What the {@link living} say about one another. */
   reports(): MemberReport[] {
     return this.#livingRecords().map(({ record, seenAtMs }) => {
-      const { id, incarnation, unreachable = [], lastTable } = record;
-      return { id, incarnation, unreachable, lastTable, seenAtMs };
+      const { id, incarnation, unreachable = [], unknown = [], lastTable } = record;
+      return { id, incarnation, unreachable, unknown, lastTable, seenAtMs };
     });
   }
 

@@ -69,7 +69,7 @@ export class Standing {
       heartbeatMs,
       leaseMs,
       self,
-      unreachable: () => this.#contacts.notReached(),
+      reach: () => ({ unreachable: this.#contacts.unreachable(), unknown: this.#contacts.unknown() }),
       lastTable: () => this.#restorer.lastTable(),
       isStillMember: async () => {
         await tables.confirm();
