@@ -39,6 +39,7 @@ describe("the main component", () => {
     const [a, b, c] = members("a:b,c", "b:a", "c:a") as [Reachability, Reachability, Reachability];
     expect([...mainComponent([b, { ...c, leaving: true }, a])]).toEqual(["b", "c"]);
     expect([...mainComponent([{ ...b, leaving: true }, { ...c, leaving: true }, a])]).toEqual(["a"]);
+    expect([...mainComponent([a, b, { ...c, leaving: true }])]).toEqual(["b", "c"]);
   });
 
   test("of two of which one is larger is that one, whatever the order", () => {

@@ -9,8 +9,8 @@ export interface Reachability {
 }
 
 /**
- * The ids of the largest set of members that are connected, directly or through one another, those that leave not
- * counted; of several, the one with the first member in the given order. Two members are connected unless either can't reach the other: a link that works
+ * The ids of the largest set of members that are connected, directly or through one another, by those that don't leave
+ * first; of several as large, the one with the first member in the given order. Two members are connected unless either can't reach the other: a link that works
  * one way only is of no use. Everybody who is given the same members in the same order gets the same set. Ids are unique.
  */
 export function mainComponent(members: readonly Reachability[]): Set<string> {
@@ -31,7 +31,9 @@ export function mainComponent(members: readonly Reachability[]): Set<string> {
         component.add(other);
       }
     }
-    const size = [...component].filter((member) => staying.has(member)).length;
+    // Those that leave count only where the others don't decide: they still hold what they have not handed over.
+    const size =
+      component.size + [...component].filter((member) => staying.has(member)).length * members.length;
     if (size <= mainSize) continue;
     main = component;
     mainSize = size;
