@@ -7,6 +7,7 @@
 import type { Bucket, Watch } from "../coordination/coordination.ts";
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import { planted } from "../planted.ts";
 import { type Runtime, sleep } from "../runtime.ts";
 import { decodeTable, emptyTable, encodeTable, type History, type Table } from "./table.ts";
 
@@ -204,6 +205,7 @@ export class TableStore {
           { event: "table-write-unanswered", error: messageOf(error) },
           "no answer to a table write",
         );
+        if (planted.timeoutIsFailure) return;
       }
       if (!(await this.#catchUp(base))) {
         await sleep(this.#options.runtime, delayMs * (0.5 + this.#options.runtime.random()));

@@ -80,6 +80,8 @@ export class Faults {
         return this.#one(fault, true, (node) => this.#pause(node));
       case "cut-store":
         return this.#one(fault, false, (node) => this.#cluster.cutFromStore(node.id));
+      case "blackout":
+        return this.#cutOff(fault, "both", true);
       case "isolate":
         return this.#cutOff(fault, "both");
       case "deaf":
@@ -174,11 +176,18 @@ export class Faults {
   }
 
   /** Cuts a node off from all others. Of two alone, the one that goes on may be either. */
-  #cutOff(fault: Fault, way: Way): string | undefined {
+  #cutOff(fault: Fault, way: Way, storeToo = false): string | undefined {
     return this.#withNode(fault, (node) => {
       const others = this.#others(node).map(({ id }) => id);
       const sides = others.length === 1 || this.#health.members <= 2 ? [[node.id], others] : [[node.id]];
-      return this.#disturb(sides, fault, true, () => this.#cut(node.id, this.#hostsBut(node.id), way));
+      return this.#disturb(sides, fault, true, () => {
+        const end = this.#cut(node.id, this.#hostsBut(node.id), way);
+        const reconnect = storeToo ? this.#cluster.cutFromStore(node.id) : undefined;
+        return () => {
+          end();
+          reconnect?.();
+        };
+      });
     });
   }
 

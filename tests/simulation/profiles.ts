@@ -29,6 +29,7 @@ export const everything: RunProfile = {
     "restart-all": 0.5,
     pause: 9,
     isolate: 5,
+    blackout: 4,
     deaf: 2,
     mute: 2,
     "cut-pair": 6,
@@ -54,5 +55,58 @@ export const everything: RunProfile = {
   store: hostileStore,
 };
 
-export const profiles = { everything } as const satisfies Record<string, RunProfile>;
+/** A store whose answers come late or never, and whose watches lag, while partitions move all the time. */
+const handovers: RunProfile = {
+  ...everything,
+  weights: { join: 10, leave: 8, rewatch: 4, "cut-store": 4 },
+  everyMs: [200, 1_000],
+  long: 0,
+  outageMinute: 0,
+  outageTenMinutes: 0,
+  wipe: 0,
+  backups: [1],
+  reckless: 0,
+  store: {
+    ...hostileStore,
+    delayMs: [0.1, 60],
+    lostAnswer: 0.15,
+    late: 0.2,
+    lateMsMax: 1_500,
+    watchLagMsMax: 500,
+  },
+};
+
+/** Nodes that are cut off from everything just after answers that took long. */
+const blackouts: RunProfile = {
+  ...everything,
+  weights: { join: 2, blackout: 6, "slow-node": 12 },
+  everyMs: [500, 1_500],
+  long: 1,
+  longMs: [6_000, 10_000],
+  outageMinute: 0,
+  outageTenMinutes: 0,
+  wipe: 0,
+  backups: [1],
+  reckless: 0,
+  store: { ...hostileStore, delayMs: [0.1, 250] },
+};
+
+/** Owners that die, or are taken for dead, while writes are on their way to their backups. */
+const failovers: RunProfile = {
+  ...everything,
+  weights: { join: 6, kill: 8, restart: 6, "slow-link": 8, "cut-one-way": 8, "cut-pair": 6, "break-link": 4 },
+  everyMs: [200, 600],
+  burst: 0.5,
+  long: 0.1,
+  outageMinute: 0,
+  outageTenMinutes: 0,
+  wipe: 0,
+  backups: [1, 2],
+  reckless: 0,
+};
+
+export const profiles = { everything, handovers, blackouts, failovers } as const satisfies Record<
+  string,
+  RunProfile
+>;
 export type ProfileName = keyof typeof profiles;

@@ -13,6 +13,7 @@ export const faultKinds = [
   "restart-all",
   "pause",
   "isolate",
+  "blackout",
   "deaf",
   "mute",
   "cut-pair",
