@@ -1,0 +1,26 @@
+/** NATS away for a minute and for an hour of virtual time, with a node that dies meanwhile and without. */
+import { expect, test } from "vitest";
+import { everything } from "./profiles.ts";
+import { runScenario } from "./scenario.ts";
+import type { Fault } from "./schedule.ts";
+
+const profile = { ...everything, backups: [1], reckless: 0 };
+const hourMs = 3_600_000;
+
+function fault(kind: Fault["kind"], atMs: number, forMs = 0): Fault {
+  return { atMs, kind, node: 1, other: 0, forMs, size: 1 };
+}
+
+test.each([
+  ["a minute", 60_000, []],
+  ["an hour", hourMs, []],
+  ["a minute, and a node starts again meanwhile", 60_000, [fault("restart", 20_000, 500)]],
+] as const)("NATS is away for %s", { timeout: 120_000 }, async (_, awayMs, others) => {
+  const schedule = [fault("join", 0), fault("store-stop", 5_000, awayMs), ...others];
+  const report = await runScenario(3, { profile, schedule });
+  expect(report.settings.backups).toBe(1);
+  expect(report.violations).toEqual([]);
+  // What needs a new table waits for it; everything else goes on.
+  if (others.length === 0) expect(report.failures).toBe(0);
+  expect(report.operations).toBeGreaterThan(100);
+});
