@@ -226,6 +226,24 @@ describe("an id in use", () => {
     expect(other.events).toContain("fenced");
   });
 
+  test("a start whose write had no answer and that was declared dead since is fenced: the mark of death stays", async () => {
+    const other = await started(member("b"));
+    const { membership, bucket, events } = await node(member("a"));
+    bucket.faults.push("stored-unanswered");
+    const seen = outcome(membership.start());
+    await runtime.settle();
+    expect(await other.membership.declareDead(member("a"))).toBe(true);
+    const mark = await other.bucket.get("a");
+    await runtime.advance(500);
+    expect(seen.result).toBe("started");
+    expect(events).toEqual(["fenced"]);
+    expect(membership.leaseHolds).toBe(false);
+    expect(await other.bucket.get("a")).toEqual(mark);
+    await membership.rejoin("a2");
+    expect(membership.leaseHolds).toBe(true);
+    expect(other.membership.isGone(member("a"))).toBe(true);
+  });
+
   test("a start whose write has no answer ends up registered once", async () => {
     for (const fault of ["lost", "stored-unanswered", "conflict"] as const) {
       const made = await node(member(fault));

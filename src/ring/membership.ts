@@ -118,8 +118,6 @@ export class Membership {
       });
     });
     await this.#register();
-    this.#registered = true;
-    this.#scheduleBeat();
   }
 
   /** Starts over under a new incarnation after having been declared dead or having given itself up. */
@@ -129,8 +127,6 @@ export class Membership {
     this.#revision = 0;
     this.#doubt = "none";
     await this.#register();
-    this.#registered = true;
-    this.#scheduleBeat();
   }
 
   /** Tells the others that this node wants to hand over what it owns. */
@@ -254,13 +250,16 @@ export class Membership {
     }
   }
 
-  #register(): Promise<void> {
-    return claimId(this.#self, {
+  async #register(): Promise<void> {
+    const isMine = await claimId(this.#self, {
       ...this.#options,
       write: (revision) => this.#write(revision),
       waitMs: (record) => this.#waitMs(record),
       isStopped: () => this.#stopped,
     });
+    if (!isMine) return this.#fence();
+    this.#registered = true;
+    this.#scheduleBeat();
   }
 
   /** How long a member must be silent before its lease has certainly run out on its own clock. */

@@ -18,8 +18,15 @@ export interface Registration {
   isStopped(): boolean;
 }
 
-/** Resolves when the own record is stored. Throws NODE_ID_IN_USE, CLOSED, and what the store throws for ten leases. */
-export async function claimId({ id, incarnation }: PeerIdentity, registration: Registration): Promise<void> {
+/**
+ * Resolves with true when the own record is stored; with false if a write without an answer had stored it before and this
+ * incarnation has been declared dead since: it can never be a member. Throws NODE_ID_IN_USE, CLOSED, and what the store
+ * throws for ten leases.
+ */
+export async function claimId(
+  { id, incarnation }: PeerIdentity,
+  registration: Registration,
+): Promise<boolean> {
   const { bucket, runtime, leaseMs, probe, write, waitMs, isStopped } = registration;
   let rival: { revision: number; sinceMs: number } | undefined;
   const giveUpAtMs = runtime.monotonicMs() + 10 * leaseMs;
@@ -27,6 +34,7 @@ export async function claimId({ id, incarnation }: PeerIdentity, registration: R
     try {
       const entry = await bucket.get(id);
       const record = entry === undefined ? undefined : decodeRecord(entry.value);
+      if (record?.dead === true && record.incarnation === incarnation) return false;
       const inTheWay = record !== undefined && record.dead !== true && record.incarnation !== incarnation;
       let free = !inTheWay;
       if (inTheWay) {
@@ -38,7 +46,7 @@ export async function claimId({ id, incarnation }: PeerIdentity, registration: R
         const waitedMs = runtime.monotonicMs() - rival.sinceMs;
         free = answer === "refused" || answer === "replaced" || waitedMs >= waitMs(record);
       }
-      if (free && (await write(entry?.revision ?? 0))) return;
+      if (free && (await write(entry?.revision ?? 0))) return true;
     } catch (error) {
       if (error instanceof RingcacheError && error.code === "NODE_ID_IN_USE") throw error;
       if (runtime.monotonicMs() > giveUpAtMs) throw error;
