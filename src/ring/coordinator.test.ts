@@ -57,6 +57,8 @@ async function join(id: string, incarnation = `${id}1`): Promise<Node> {
     changed: () => coordinator.membersChanged(),
     leaseRegained: () => {},
     fenced: () => {},
+    lastTable: () =>
+      tables.table.epoch === 0 ? undefined : { generation: tables.generation, epoch: tables.table.epoch },
     beat: () => coordinator.tick(),
   });
   const coordinator = new Coordinator({ ...common, bucket: ring, backups, membership, tables });
@@ -121,6 +123,22 @@ test("nodes that join together are planned together, also across a heartbeat of 
   await runtime.advance(500);
   expect(ids(a!)).toEqual(["a", "b", "c", "d"]);
   expect(a!.tables.table.epoch).toBe(before + 1);
+});
+
+test("a node that starts on a store that has lost its table makes up none while somebody lives who knows one", async () => {
+  const [a] = await ringOf("a");
+  await runtime.advance(heartbeatMs);
+  // Nobody restores it here: so the table stays away.
+  a!.coordinator.stop();
+  store.wipe();
+  await runtime.advance(2 * heartbeatMs);
+  const b = await join("b");
+  await runtime.advance(2 * leaseMs);
+  expect(b.coordinator.isCoordinator).toBe(true);
+  expect(await b.ring.get("table")).toBeUndefined();
+  a!.membership.stop();
+  await runtime.advance(3 * leaseMs);
+  expect(ids(b)).toEqual(["b"]);
 });
 
 test("a coordinator that falls silent is followed after its lease, and buried by its follower", async () => {

@@ -231,7 +231,7 @@ export class Coordinator {
         this.#planAgain = false;
         await this.#buryTheDead();
         if (!this.isCoordinator) return;
-        if (!this.#dirty) continue;
+        if (!this.#dirty || this.#isTableLost()) continue;
         this.#dirty = false;
         const { backups, tables } = this.#options;
         const wasTable = tables.table;
@@ -245,6 +245,12 @@ export class Coordinator {
     } finally {
       this.#planning = false;
     }
+  }
+
+  /** Somebody who lives knows a table, though there is none: it was lost, and is not to be made up but written back. */
+  #isTableLost(): boolean {
+    const { membership, tables } = this.#options;
+    return tables.table.epoch === 0 && membership.reports().some(({ lastTable }) => lastTable !== undefined);
   }
 
   async #buryTheDead(): Promise<void> {

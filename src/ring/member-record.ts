@@ -13,7 +13,7 @@ export interface Reach {
 export interface MemberRecord extends Omit<Member, "dead">, Partial<Reach> {
   /** Written in place of a member's record when it is declared dead. */
   readonly dead?: boolean;
-  /** While the store's table is lost: in which life of the store, and the epoch of the last table that this member knows. */
+  /** The epoch of the last table that this member knows, and the life of the store that it knows of; absent if none. */
   readonly lastTable?: LastTable;
   /** For how long the member trusts its last renewal: who judges it waits that long, whatever its own lease is. */
   readonly leaseMs?: number;

@@ -75,10 +75,10 @@ export class Restorer {
     this.#watch?.stop();
   }
 
-  /** What this node's record says of the table. */
+  /** What this node's record says of the table. Always, so that who starts on an empty store knows that there was one. */
   lastTable(): LastTable | undefined {
     const { tables } = this.#options;
-    return tables.isRestoring ? { generation: tables.generation, epoch: tables.table.epoch } : undefined;
+    return tables.table.epoch > 0 ? { generation: tables.generation, epoch: tables.table.epoch } : undefined;
   }
 
   #begin(): void {
