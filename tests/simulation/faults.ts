@@ -6,6 +6,8 @@ import { type Fault, formatFault } from "./schedule.ts";
 export const nodesMax = 6;
 /** Longer than this, a disturbance counts as a failure: a renewal or three pings may be missing. */
 const harmlessMsMax = 800;
+/** After which every member that reaches the store has noticed that its data is gone. */
+const noticedMs = 2_000;
 
 export interface FaultsOptions {
   readonly cluster: Cluster;
@@ -49,6 +51,8 @@ export class Faults {
 
   join(count: number): string | undefined {
     let started = 0;
+    const sinceWipeMs = this.#cluster.sim.nowMs - (this.#health.wipedAtMs ?? Number.NEGATIVE_INFINITY);
+    if (sinceWipeMs < noticedMs) return "the members' records may not be there again";
     while (started < count && this.#cluster.nodes.length < nodesMax) {
       this.#cluster.start(`n${++this.#serial}`);
       started++;
@@ -124,6 +128,7 @@ export class Faults {
         return undefined;
       case "store-wipe":
         if (this.#options.careful && !this.#health.mayWipe()) return "too much has failed";
+        if (this.#cluster.nodes.some(({ state }) => state === "starting")) return "a node is starting";
         this.#health.wiped();
         store.wipe();
         return undefined;
@@ -163,7 +168,10 @@ export class Faults {
   }
 
   #restart(ids: readonly string[], afterMs: number): void {
-    this.#until(afterMs, () => {
+    // A node that starts on an empty store while nobody else has noticed can't know that it had been another's.
+    const unnoticedMs =
+      (this.#health.wipedAtMs ?? Number.NEGATIVE_INFINITY) + noticedMs - this.#cluster.sim.nowMs;
+    this.#until(Math.max(afterMs, unnoticedMs), () => {
       for (const id of ids) {
         if (this.#cluster.nodes.every((node) => node.id !== id)) this.#cluster.start(id);
       }

@@ -117,6 +117,11 @@ export class Health {
     return this.#failures.size === 0 && this.#cluster.store.answers;
   }
 
+  /** Since when the store is without its data; undefined if it has the table again. */
+  get wipedAtMs(): number | undefined {
+    return this.#wipe?.fromMs;
+  }
+
   wiped(): void {
     if (!this.mayWipe()) this.overstepped = true;
     this.#wipe = { ids: [], weight: 0, silent: false, fromMs: this.#nowMs, endedAtMs: this.#nowMs };
@@ -198,20 +203,22 @@ export class Health {
     return member?.dead === "" && member.incarnation === cache?.ring.incarnation;
   }
 
-  /** Whether the published member is a process that runs. */
-  #runs(id: string): boolean {
+  /** Whether the published member may be a process that runs; one that is just starting may be a member already. */
+  #mayRun(id: string): boolean {
     const node = this.#cluster.nodes.find((each) => each.id === id);
-    return node !== undefined && this.#isMember(node);
+    return node !== undefined && (node.cache === undefined || this.#isMember(node));
   }
 
+  /** Certainly. */
   #holds(id: string): boolean {
-    return this.#runs(id) && !this.mayBeGivenUp(id);
+    const node = this.#cluster.nodes.find((each) => each.id === id);
+    return node !== undefined && this.#isMember(node) && !this.mayBeGivenUp(id);
   }
 
   #survives(row: Row, ids: readonly string[]): boolean {
     if (row.owner === "") return true;
     const named = [row.owner, ...row.backups];
-    if (!named.some((id) => ids.includes(id) && this.#runs(id))) return true;
+    if (!named.some((id) => ids.includes(id) && this.#mayRun(id))) return true;
     // An owner that has failed may have dropped an extra copy by a write that is still on its way.
     const certain = this.#holds(row.owner) ? named : row.backups.filter((id) => row.wanted.includes(id));
     return certain.some((id) => !ids.includes(id) && this.#holds(id));

@@ -110,8 +110,9 @@ export class SimCoordination implements Coordination, StoreClient {
   }
 
   serverLost(): void {
-    if (!this.passes) return;
+    if (this.#status === "closed") return;
     this.#passes = false;
+    // Also an attempt to connect that is under way comes to nothing.
     const connection = ++this.#connection;
     this.node.after(this.store.random.between(0, noticeMsMax), () => {
       if (connection === this.#connection) this.#setStatus("disconnected");

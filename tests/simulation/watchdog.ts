@@ -131,6 +131,11 @@ export class Watchdog {
     const rebuilt = this.#wiped;
     this.#wiped = false;
     if (before === undefined) return;
+    if (rebuilt && !this.#survived(before)) {
+      for (let partition = 0; partition < table.rows.length; partition++) this.lost.add(partition);
+      this.#reigns.clear();
+      return;
+    }
     if (table.epoch !== before.epoch + 1 && !(rebuilt && table.epoch > before.epoch)) {
       this.#violation("epoch", `epoch ${before.epoch} was followed by ${table.epoch}`);
     }
@@ -144,6 +149,13 @@ export class Watchdog {
       this.#rowChanged(before.rows[partition]!, row, partition, before, table);
     });
     if (this.#options.careful) for (const member of before.members) this.#death(member, table);
+  }
+
+  /** Whether anybody is left who can know of the tables before the store lost its data. */
+  #survived({ members }: Table): boolean {
+    return this.#cluster.nodes.some(({ cache }) =>
+      members.some(({ incarnation }) => incarnation === cache?.ring.incarnation),
+    );
   }
 
   #rowChanged(was: Row, row: Row, partition: number, before: Table, table: Table): void {
