@@ -205,9 +205,14 @@ export class CacheKeeper implements PartitionKeeper {
     return owned?.broken.some((stream) => stream.leadsTo(backup)) ?? false;
   }
 
-  /** A router that is gone sends nothing again. */
-  forgetOrigin(origin: string): void {
-    for (const [, copy] of this.#copies.entries()) copy.receipts.forget(origin);
+  /** Of the partitions here and of the copies: forgets the routers that are long gone. */
+  reviewReceipts(): void {
+    const { partitions, ring, runtime } = this.#options;
+    const members = new Set(ring.table.members.map(({ incarnation }) => incarnation));
+    const isMember = (origin: string): boolean => members.has(origin);
+    const nowMs = runtime.monotonicMs();
+    partitions.reviewReceipts(isMember, nowMs);
+    for (const [, copy] of this.#copies.entries()) copy.receipts.review(isMember, nowMs);
   }
 
   /** This incarnation is dead: every copy is of another time. */

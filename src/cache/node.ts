@@ -3,6 +3,7 @@ import type { NodeConfig } from "../config.ts";
 import { RingcacheError } from "../errors.ts";
 import { Ring } from "../ring/ring.ts";
 import type { RingOptions } from "../ring/ring-options.ts";
+import type { Runtime, Timer } from "../runtime.ts";
 import { unconfirmedBytesMax } from "./backup-link.ts";
 import type { Command, Done, Door, OwnerReport, StatsReport, StatusReport } from "./command.ts";
 import { CacheKeeper } from "./keeper.ts";
@@ -12,6 +13,8 @@ import { statsReport, statusReport } from "./reports.ts";
 import { Router } from "./router.ts";
 import { waitersMax } from "./waiting-room.ts";
 
+const reviewEveryMs = 60_000;
+
 /** What a ring is joined with; the cache brings the keeper of the data itself. */
 export type CacheNodeOptions = Omit<RingOptions, "keeper" | "closed">;
 
@@ -19,7 +22,9 @@ export class CacheNode implements Door {
   readonly ring: Ring;
   readonly #config: NodeConfig;
   readonly #parts: Parts;
+  readonly #runtime: Runtime;
   #closed = false;
+  #review: Timer;
 
   /** Joins the ring; resolves when this node is a member. Throws what {@link Ring.join} throws. */
   static async start(options: CacheNodeOptions): Promise<CacheNode> {
@@ -34,7 +39,6 @@ export class CacheNode implements Door {
           const wake = (partition: number): void => router.room.wake(partition);
           const keeper = new CacheKeeper({ ring: joining, runtime, log, partitions, wake });
           joining.on("table", () => keeper.tableChanged());
-          joining.on("left", (member) => keeper.forgetOrigin(member.incarnation));
           joining.on("fenced", () => keeper.forgetCopies());
           joining.on("lost", (lost) =>
             partitions.lost(lost.filter((p) => joining.nodeForPartition(p) === config.node)),
@@ -43,7 +47,7 @@ export class CacheNode implements Door {
           return keeper;
         },
       });
-      return new CacheNode(ring, config, parts.current!);
+      return new CacheNode(ring, options, parts.current!);
     } catch (error) {
       parts.current?.router.room.close();
       parts.current?.keeper.close();
@@ -52,10 +56,12 @@ export class CacheNode implements Door {
     }
   }
 
-  private constructor(ring: Ring, config: NodeConfig, parts: Parts) {
+  private constructor(ring: Ring, { config, runtime }: CacheNodeOptions, parts: Parts) {
     this.ring = ring;
     this.#config = config;
     this.#parts = parts;
+    this.#runtime = runtime;
+    this.#review = this.#scheduleReview();
   }
 
   get nodeId(): string {
@@ -126,12 +132,20 @@ export class CacheNode implements Door {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#review.cancel();
     const { keeper, partitions, router } = this.#parts;
     router.room.close();
     partitions.removeAll(new RingcacheError("CLOSED", "the node was closed", { outcome: "unknown" }));
     keeper.close();
     await this.ring.stop();
     partitions.close();
+  }
+
+  #scheduleReview(): Timer {
+    return this.#runtime.after(reviewEveryMs, () => {
+      this.#parts.keeper.reviewReceipts();
+      this.#review = this.#scheduleReview();
+    });
   }
 }
 

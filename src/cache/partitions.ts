@@ -76,9 +76,8 @@ export class Partitions {
     this.#lost += partitions.length;
   }
 
-  /** A router that is gone sends nothing again. */
-  forget(origin: string): void {
-    for (const owned of this.#partitions) owned?.data.receipts.forget(origin);
+  reviewReceipts(isMember: (origin: string) => boolean, nowMs: number): void {
+    for (const owned of this.#partitions) owned?.data.receipts.review(isMember, nowMs);
   }
 
   totals(): Totals {

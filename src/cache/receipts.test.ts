@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Receipts } from "./receipts.ts";
+import { keptAfterLeavingMs, Receipts } from "./receipts.ts";
 
 test("a write that was carried out is told from a new one and from one that is over", () => {
   const receipts = new Receipts();
@@ -10,8 +10,19 @@ test("a write that was carried out is told from a new one and from one that is o
   expect(receipts.find("b", 1)).toBe("new");
   receipts.record("a", 5, 3, true);
   expect([1, 2, 3, 5].map((n) => receipts.find("a", n))).toEqual(["over", "over", "new", true]);
-  receipts.forget("a");
-  expect(receipts.find("a", 5)).toBe("new");
+});
+
+test("a router that is no member any more is remembered for longer than its writes may wait", () => {
+  const receipts = new Receipts();
+  receipts.record("a", 1, 1, true);
+  receipts.record("b", 1, 1, true);
+  const onlyB = (origin: string): boolean => origin === "b";
+  receipts.review(() => true, 0);
+  receipts.review(onlyB, 1_000);
+  receipts.review(onlyB, 1_000 + keptAfterLeavingMs - 1);
+  expect(receipts.find("a", 1)).toBe(true);
+  receipts.review(onlyB, 1_000 + keptAfterLeavingMs);
+  expect([receipts.find("a", 1), receipts.find("b", 1)]).toEqual(["new", true]);
 });
 
 test("only what may be asked for again is kept", () => {

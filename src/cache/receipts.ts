@@ -9,11 +9,19 @@
 /** A router can't have more writes under way: its links and its waiting room are bounded. */
 const receiptsMax = 262_144;
 
+/**
+ * How long the receipts of a router are kept after it was last a member: longer than any operation may wait. A node that
+ * was declared dead may live, and send what had no answer again before it knows.
+ */
+export const keptAfterLeavingMs = 660_000;
+
 interface Origin {
   /** No write with a lower number is waited for any more. */
   oldest: number;
   /** By number, in the order in which they were carried out: whether the key was there. */
   readonly found: Map<number, boolean>;
+  /** Since when it was seen not to be a member, on this node's monotonic clock; undefined if it is one. */
+  goneSinceMs?: number | undefined;
 }
 
 export class Receipts {
@@ -42,9 +50,13 @@ export class Receipts {
     }
   }
 
-  /** A router that is gone sends nothing again. */
-  forget(origin: string): void {
-    this.#origins.delete(origin);
+  /** Forgets the routers that haven't been members for {@link keptAfterLeavingMs}. To be called now and then. */
+  review(isMember: (origin: string) => boolean, nowMs: number): void {
+    for (const [origin, known] of this.#origins) {
+      if (isMember(origin)) known.goneSinceMs = undefined;
+      else known.goneSinceMs ??= nowMs;
+      if (nowMs - (known.goneSinceMs ?? nowMs) >= keptAfterLeavingMs) this.#origins.delete(origin);
+    }
   }
 
   get size(): number {

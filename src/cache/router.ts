@@ -52,7 +52,6 @@ export class Router {
     ring.peers.handle(PeerKind.command, (request) => this.#serve(request));
     ring.on("table", () => this.room.wakeAll());
     ring.on("lease", () => this.room.wakeAll());
-    ring.on("left", (member) => partitions.forget(member.incarnation));
   }
 
   /** The number of the next write. */
