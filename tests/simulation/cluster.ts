@@ -105,6 +105,8 @@ export class Cluster {
     if (cache === undefined || node.state !== "up") return;
     node.state = "leaving";
     this.sim.trace(node.id, "leaves");
+    // In its own process: one that is stopped gets the signal later.
+    await sleep(process.runtime, 0);
     await cache.drain();
     while (node.inFlight > 0) await sleep(process.runtime, 5);
     await cache.leave();
