@@ -35,6 +35,7 @@ export class Watchdog {
   readonly #reigns = new Map<string, string>();
   #published: Table | undefined;
   #wiped = false;
+  #everWiped = false;
   #dirty = true;
 
   constructor(options: WatchdogOptions) {
@@ -86,6 +87,7 @@ export class Watchdog {
       },
       wiped: () => {
         this.#wiped = true;
+        this.#everWiped = true;
       },
     });
   }
@@ -136,7 +138,8 @@ export class Watchdog {
       this.#reigns.clear();
       return;
     }
-    if (table.epoch !== before.epoch + 1 && !(rebuilt && table.epoch > before.epoch)) {
+    // Once the data was lost, a member may still write a table back that another has written back before.
+    if (table.epoch !== before.epoch + 1 && !(this.#everWiped && table.epoch > before.epoch)) {
       this.#violation("epoch", `epoch ${before.epoch} was followed by ${table.epoch}`);
     }
     this.#neverBack(before, table, "as published");
