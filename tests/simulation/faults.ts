@@ -140,6 +140,9 @@ export class Faults {
     if (up.length <= 1) return "the last node";
     const node = up[fault.node % up.length]!;
     if (this.#options.careful && !this.#health.remains([node.id])) return "nobody well would stay";
+    // With it may go the last that isn't in an owner's zone: then a partition is to have one copy less.
+    if (this.#options.careful && node.zone !== "" && this.#health.hasFailures)
+      return "its zone may be needed";
     this.#cluster.leave(node).catch((error: unknown) => {
       this.#options.violation("leave", `${node.id} failed to leave: ${String(error)}`);
     });

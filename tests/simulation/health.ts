@@ -89,6 +89,11 @@ export class Health {
     return table === undefined || table.rows.every((row) => this.#survives(row, ids));
   }
 
+  /** Some node may have failed, and not all copies may be there again. */
+  get hasFailures(): boolean {
+    return this.#failures.size > 0;
+  }
+
   /** Whether, without `ids`, somebody stays to whom copies can go. */
   remains(ids: readonly string[]): boolean {
     return this.#cluster.up.some(({ id }) => !ids.includes(id) && this.#holds(id));
@@ -219,8 +224,9 @@ export class Health {
     if (row.owner === "") return true;
     const named = [row.owner, ...row.backups];
     if (!named.some((id) => ids.includes(id) && this.#mayRun(id))) return true;
-    // An owner that has failed may have dropped an extra copy by a write that is still on its way.
-    const certain = this.#holds(row.owner) ? named : row.backups.filter((id) => row.wanted.includes(id));
+    // An owner that fails may have dropped an extra copy by a write that is still on its way.
+    const ownerStays = this.#holds(row.owner) && !ids.includes(row.owner);
+    const certain = ownerStays ? named : row.backups.filter((id) => row.wanted.includes(id));
     return certain.some((id) => !ids.includes(id) && this.#holds(id));
   }
 }
