@@ -16,6 +16,8 @@ const spareMax = 16;
 export const unconfirmedBytesMax = 48 * 1024 * 1024;
 /** Handed to the peer link and not answered; the rest waits here, so that a slow backup isn't asked twice for the same. */
 const windowBytes = 4 * 1024 * 1024;
+/** Turns for which writes that come together are collected: some tens of microseconds. */
+const gatherTurns = 3;
 /** Far longer than a window takes: what has broken is known sooner. */
 const sendTimeoutMs = 10_000;
 const resendMsMin = 5;
@@ -47,6 +49,7 @@ export interface BackupLinkOptions {
 interface Batch {
   readonly bytes: Buffer;
   sizeBytes: number;
+  writes: number;
   /** The last write of each stream in it. */
   readonly last: Map<WriteStream, number>;
   confirmed: boolean;
@@ -103,7 +106,7 @@ export class BackupLink {
     return this.#unconfirmedBytes;
   }
 
-  /** Sends the write at the end of this turn, at the latest. Copies the bytes. */
+  /** Sends the write at the end of this turn, or when what is under way has been answered. Copies the bytes. */
   add(stream: WriteStream, partition: number, lsn: number, settled: number, write: OneWrite): void {
     if (this.#closed) return;
     const sizeBytes = writeSizeBytes(write.key, write.value, write.receipt);
@@ -114,18 +117,35 @@ export class BackupLink {
     }
     if (batch === undefined) {
       const bytes = this.#buffer(sizeBytes);
-      batch = { bytes, sizeBytes: 0, last: new Map(), confirmed: false, attempt: 0 };
+      batch = { bytes, sizeBytes: 0, writes: 0, last: new Map(), confirmed: false, attempt: 0 };
       this.#open = batch;
     }
     const place = { session: stream.session, partition, lsn, settled };
     batch.sizeBytes = putWrite(batch.bytes, batch.sizeBytes, place, write);
+    batch.writes++;
     batch.last.set(stream, lsn);
     this.#unconfirmedBytes += sizeBytes;
+    this.#flushSoon();
+  }
+
+  #flushSoon(): void {
     if (this.#flushing) return;
     this.#flushing = true;
+    this.#gather(gatherTurns);
+  }
+
+  /** The messages are what costs most: each wakes the other process, and its answer this one. So there are to be few. */
+  #gather(turns: number): void {
     this.#runtime.soon(() => {
+      const writes = this.#open?.writes ?? 0;
+      // One that comes alone doesn't wait for others; where there are several, more are just being read.
+      if (writes > 1 && turns > 1 && this.#inFlightBytes === 0) {
+        this.#gather(turns - 1);
+        return;
+      }
       this.#flushing = false;
-      this.flush();
+      // What comes while a message is under way waits for its answer, or until it fills one.
+      if (this.#inFlightBytes === 0) this.flush();
     });
   }
 
@@ -156,6 +176,7 @@ export class BackupLink {
     }
     this.#failures = 0;
     this.#done(batch);
+    if (this.#open !== undefined) this.#flushSoon();
     for (const [stream, lsn] of batch.last) {
       if (refusals.size > 0 && refusals.has(stream.session)) stream.refused();
       else stream.confirmed(lsn);
