@@ -112,6 +112,21 @@ test("the first node coordinates, takes itself in and owns everything", async ()
   expect(a!.tables.table.epoch).toBe(1);
 });
 
+test.each(["process", "lease"])(
+  "a leaving node whose only fellow died takes the office: by its %s",
+  async (proof) => {
+    const [a, b] = (await ringOf("a", "b")) as [Node, Node];
+    await b.membership.announceLeaving();
+    await runtime.advance(500);
+    kill(a);
+    if (proof === "process") b.coordinator.processIsDead(a.membership.self);
+    await runtime.advance(proof === "process" ? heartbeatMs : 3 * leaseMs);
+    expect(b.coordinator.isCoordinator).toBe(true);
+    await runtime.advance(heartbeatMs);
+    expect(b.tables.table.members.filter(({ dead }) => dead === "").map(({ id }) => id)).toEqual(["b"]);
+  },
+);
+
 test("nodes that join together are planned together, also across a heartbeat of the coordinator", async () => {
   const [a] = await ringOf("a");
   const toBeatMs = heartbeatMs - a!.membership.leaseAgeMs;

@@ -181,8 +181,10 @@ export class Coordinator {
         this.#roster.isProven(holder) ||
         membership.isGone(holder) ||
         membership.seemsGone(holder);
-      // A leaving member takes the office only if nobody else could.
-      if (!free || (leaving && membership.living().some((member) => !member.leaving))) return;
+      // A leaving member takes the office only if nobody else could: not who is dead, though nobody has said so yet.
+      const could = (member: Member): boolean =>
+        !member.leaving && !this.#roster.isProven(member) && !membership.leaseRanOut(member);
+      if (!free || (leaving && membership.living().some(could))) return;
     }
     this.#claiming = true;
     try {
