@@ -59,7 +59,6 @@ export class OwnedPartition implements StreamOwner {
   #head = 0;
   /** By key, the number of the last write that not all backups have. */
   readonly #dirty = new Map<string, number>();
-  /** Every write up to this one is on all backups. */
   #settled: number;
   #closed = false;
 
@@ -76,6 +75,11 @@ export class OwnedPartition implements StreamOwner {
   /** How many answers wait. */
   get waiting(): number {
     return this.#queue.length - this.#head;
+  }
+
+  /** Every write up to this one is on all backups. */
+  get settled(): number {
+    return this.#settled;
   }
 
   /** Too much waits for the backups: no command is taken for now. */

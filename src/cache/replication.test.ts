@@ -66,6 +66,8 @@ class Network {
   trouble: () => "none" | "lost" | "unanswered" = () => "none";
   /** No message gets through. */
   cut = false;
+  /** None gets through to this one. */
+  cutFrom = "";
   messages = 0;
 
   add(id: string): BackupNode {
@@ -90,7 +92,8 @@ class Network {
         connections.set(peer.id, connection + 1);
         handler.failed(new RingcacheError("LINK_LOST", "broken", { outcome: "unknown" }));
       };
-      const isOpen = (): boolean => (connections.get(peer.id) ?? 0) === connection && !this.cut;
+      const isOpen = (): boolean =>
+        (connections.get(peer.id) ?? 0) === connection && !this.cut && this.cutFrom !== peer.id;
       const trouble = this.trouble();
       setImmediate(() => {
         if (!isOpen() || trouble === "lost") return setImmediate(fails);
@@ -227,6 +230,26 @@ describe("a partition and its backups", () => {
     expect(answers).toEqual(["get other", "set k", "get k", "delete k"]);
     expect(contents(node.copy!)).toEqual([]);
     expect(node.copy!.lsn).toBe(2);
+  });
+
+  test("a copy made while another backup lacks a write is complete only when that one has it too", async () => {
+    const network = new Network();
+    const [b, c] = [network.add("b"), network.add("c")];
+    const owner = new Owner(network, "a", 1);
+    await owner.fill(b.member);
+    await owner.run(set("k", "v"));
+    network.cutFrom = "b";
+    void owner.run(del("k"));
+    let filled = false;
+    const fills = owner.fill(c.member).then(() => {
+      filled = true;
+    });
+    while (c.copy?.whole !== true) await turn();
+    for (let i = 0; i < 20; i++) await turn();
+    expect([filled, contents(b.copy!)]).toEqual([false, ["k=v@0"]]);
+    network.cutFrom = "";
+    await fills;
+    expect(contents(b.copy!)).toEqual([]);
   });
 
   test("a backup that is dropped holds nothing up any more", async () => {

@@ -81,8 +81,10 @@ export async function fill(options: TransferOptions): Promise<void> {
   }
   await snapshot.final();
   stream.required = true;
+  // What the snapshot has must be on the other backups too: this copy names no keys of before it as being in doubt, so as
+  // the next owner's it could not tell the others what they lack.
   const { lsn } = owned.data;
-  const settled = await owned.until(() => stream.closed || stream.broken || stream.acked >= lsn);
+  const settled = await owned.until(() => stream.closed || stream.broken || owned.settled >= lsn);
   if (!settled || stream.closed || stream.broken)
     throw new RingcacheError("CLOSED", "the copy was called off");
 }
