@@ -11,8 +11,11 @@ import { SimNetwork } from "./sim-transport.ts";
 
 /** Longer than the unanswered heartbeats that the store allows itself in a row, and a short pause on top of them. */
 export const leaseMs = 4_000;
-/** Longer than it takes to be sure that a silent node has stopped serving, and to promote its backups. */
-export const requestDeadlineMs = 12_000;
+/**
+ * Longer than it takes to be sure that a silent node has stopped serving, and to promote its backups: a lease, another if
+ * whoever judges had been late itself, and a third if grants were given once more just before.
+ */
+export const requestDeadlineMs = 5 * leaseMs;
 const heartbeatMs = 700;
 const storeTimeoutMs = 600;
 const retryStartMs = 500;

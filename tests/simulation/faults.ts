@@ -49,12 +49,17 @@ export class Faults {
     );
   }
 
+  /** A node starts, whatever there is. */
+  startOne(): void {
+    this.#cluster.start(`n${++this.#serial}`);
+  }
+
   join(count: number): string | undefined {
     let started = 0;
     const sinceWipeMs = this.#cluster.sim.nowMs - (this.#health.wipedAtMs ?? Number.NEGATIVE_INFINITY);
     if (sinceWipeMs < noticedMs) return "the members' records may not be there again";
     while (started < count && this.#cluster.nodes.length < nodesMax) {
-      this.#cluster.start(`n${++this.#serial}`);
+      this.startOne();
       started++;
     }
     return started > 0 ? undefined : "enough nodes";

@@ -179,6 +179,7 @@ export class Health {
         backups > 0 &&
         row.backups.length > 0 &&
         row.incoming === "" &&
+        row.backups.length === row.wanted.length &&
         row.wanted.every((id) => row.backups.includes(id)) &&
         [row.owner, ...row.backups].every((id) => this.#holds(id));
       if (!steady) this.#troubledAtMs[partition] = this.#nowMs;

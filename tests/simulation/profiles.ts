@@ -9,6 +9,10 @@ export interface RunProfile extends Profile {
   readonly reckless: number;
   /** While faults go on. */
   readonly store: StoreFaults;
+  /** Of the links, one of these; absent: from one machine to a slow network. */
+  readonly delayMs?: readonly number[];
+  /** Beside one or two nodes at the start, at least so many more, up to one more than backups. */
+  readonly nodesMore?: number;
 }
 
 /** Shorter than anything that may count as a failure: see `health.ts`. */
@@ -55,17 +59,16 @@ export const everything: RunProfile = {
   store: hostileStore,
 };
 
+const nothingElse = { outageMinute: 0, outageTenMinutes: 0, wipe: 0, reckless: 0 };
+
 /** A store whose answers come late or never, and whose watches lag, while partitions move all the time. */
 const handovers: RunProfile = {
   ...everything,
+  ...nothingElse,
   weights: { join: 10, leave: 8, rewatch: 4, "cut-store": 4 },
   everyMs: [200, 1_000],
   long: 0,
-  outageMinute: 0,
-  outageTenMinutes: 0,
-  wipe: 0,
   backups: [1],
-  reckless: 0,
   store: {
     ...hostileStore,
     delayMs: [0.1, 60],
@@ -79,34 +82,55 @@ const handovers: RunProfile = {
 /** Nodes that are cut off from everything just after answers that took long. */
 const blackouts: RunProfile = {
   ...everything,
-  weights: { join: 2, blackout: 6, "slow-node": 12 },
+  ...nothingElse,
+  weights: { join: 2, blackout: 6 },
   everyMs: [500, 1_500],
   long: 1,
   longMs: [6_000, 10_000],
-  outageMinute: 0,
-  outageTenMinutes: 0,
-  wipe: 0,
   backups: [1],
-  reckless: 0,
+  nodesMore: 1,
+  delayMs: [60, 100],
   store: { ...hostileStore, delayMs: [0.1, 250] },
 };
 
 /** Owners that die, or are taken for dead, while writes are on their way to their backups. */
 const failovers: RunProfile = {
   ...everything,
+  ...nothingElse,
   weights: { join: 6, kill: 8, restart: 6, "slow-link": 8, "cut-one-way": 8, "cut-pair": 6, "break-link": 4 },
   everyMs: [200, 600],
   burst: 0.5,
   long: 0.1,
-  outageMinute: 0,
-  outageTenMinutes: 0,
-  wipe: 0,
   backups: [1, 2],
-  reckless: 0,
 };
 
-export const profiles = { everything, handovers, blackouts, failovers } as const satisfies Record<
-  string,
-  RunProfile
->;
+/** Owners that die while their changes of the table have no answer. */
+const lostAnswers: RunProfile = {
+  ...failovers,
+  weights: { join: 10, leave: 6, kill: 8, restart: 8 },
+  long: 0,
+  store: { ...hostileStore, lostAnswer: 0.3, late: 0.05, lateMsMax: 1_500, watchLagMsMax: 500 },
+};
+
+/** Owners that come back after others have taken over, and then the others die. */
+const comebacks: RunProfile = {
+  ...everything,
+  ...nothingElse,
+  weights: { join: 6, kill: 6, pause: 8, blackout: 8, "cut-pair": 4 },
+  everyMs: [300, 1_000],
+  burst: 0.4,
+  long: 0.6,
+  longMs: [4_500, 7_000],
+  backups: [2],
+  nodesMore: 2,
+};
+
+export const profiles = {
+  everything,
+  handovers,
+  blackouts,
+  failovers,
+  lostAnswers,
+  comebacks,
+} as const satisfies Record<string, RunProfile>;
 export type ProfileName = keyof typeof profiles;

@@ -86,10 +86,10 @@ function drawSettings(random: Random, profile: RunProfile): Settings {
           ["a", "a", ""],
         ])
       : [],
-    nodes: random.integer(1, 2) + random.integer(0, backups + 1),
+    nodes: random.integer(1, 2) + random.integer(profile.nodesMore ?? 0, backups + 1),
     keys: random.integer(4, 20),
     // From one machine to a slow network, on which a copy takes a while.
-    delayMs: random.pick([0.1, 0.5, 2]),
+    delayMs: random.pick(profile.delayMs ?? [0.1, 0.5, 2]),
     bytesPerMs: random.pick([200, 2_000, 100_000]),
     splitsMax: random.pick([1, 1, 3]),
     thinkMs: random.between(60, 250),
@@ -174,7 +174,6 @@ class Scenario {
     sim.trace("sim", "all faults end");
     this.#cluster.store.faults = calmStore;
     this.#faults.heal();
-    if (this.#cluster.nodes.length === 0) this.#faults.join(1);
     await this.#rest("after the faults");
     await sim.run(sim.nowMs + calmMs);
     this.#clients.stop();
@@ -202,6 +201,8 @@ class Scenario {
     const atRest = (): boolean => {
       if (this.#sim.nowMs < lookAtMs) return false;
       lookAtMs = this.#sim.nowMs + lookEveryMs;
+      // The last one may have been about to leave.
+      if (this.#cluster.nodes.length === 0) this.#faults.startOne();
       return this.#watchdog.restless() === undefined;
     };
     if (await this.#sim.runUntil(atRest, restWithinMs)) return;
