@@ -70,6 +70,14 @@ export class CacheKeeper implements PartitionKeeper {
     return { partitions, entries };
   }
 
+  /** Of what this node has of the partition, as its owner or as a backup; undefined if it has nothing. */
+  digest(partition: number): number | undefined {
+    const owned = this.#options.partitions.find(partition);
+    if (owned !== undefined) return owned.data.store.digest();
+    const copy = this.#copies.get(partition);
+    return copy?.whole === true ? copy.store.digest() : undefined;
+  }
+
   /** The most bytes that wait for one backup to confirm them. */
   get unconfirmedBytes(): number {
     let most = 0;

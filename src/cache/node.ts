@@ -102,6 +102,11 @@ export class CacheNode implements Door {
     return statusReport({ config: this.#config, table, coordinator, coordination: coordination.status });
   }
 
+  /** While nothing is written, the same on every node that has the partition; undefined on the others. */
+  digest(partition: number): number | undefined {
+    return this.#parts.keeper.digest(partition);
+  }
+
   /** What waits on this node at the moment, and the bound of each. */
   queues(): readonly Queue[] {
     const { partitions, keeper, router } = this.#parts;

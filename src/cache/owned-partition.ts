@@ -93,7 +93,11 @@ export class OwnedPartition implements StreamOwner {
 
   /** Everything is on every backup that is required. */
   get isSettled(): boolean {
-    return this.#settled === this.data.lsn && this.streams.every((stream) => !stream.required || stream.live);
+    const { lsn } = this.data;
+    return (
+      this.#settled === lsn &&
+      this.streams.every(({ required, live, acked }) => !required || (live && acked >= lsn))
+    );
   }
 
   /** Some required backup says that it has no copy. */

@@ -68,6 +68,8 @@ class Network {
   cut = false;
   /** None gets through to this one. */
   cutFrom = "";
+  /** Messages with writes that are still on their way. */
+  held: (() => void)[] | undefined;
   messages = 0;
 
   add(id: string): BackupNode {
@@ -95,11 +97,15 @@ class Network {
       const isOpen = (): boolean =>
         (connections.get(peer.id) ?? 0) === connection && !this.cut && this.cutFrom !== peer.id;
       const trouble = this.trouble();
-      setImmediate(() => {
-        if (!isOpen() || trouble === "lost") return setImmediate(fails);
-        const answer = this.nodes.get(peer.id)!.serve(from, kind, bytes);
-        setImmediate(() => (trouble === "unanswered" || !isOpen() ? fails() : handler.reply(answer)));
-      });
+      const deliver = (): void => {
+        setImmediate(() => {
+          if (!isOpen() || trouble === "lost") return setImmediate(fails);
+          const answer = this.nodes.get(peer.id)!.serve(from, kind, bytes);
+          setImmediate(() => (trouble === "unanswered" || !isOpen() ? fails() : handler.reply(answer)));
+        });
+      };
+      if (kind === PeerKind.replica && this.held !== undefined) this.held.push(deliver);
+      else deliver();
     };
     const requestPromise = (peer: PeerAddress, kind: number, payload: Uint8Array, timeoutMs: number) =>
       new Promise<Buffer>((resolve, failed) =>
@@ -250,6 +256,32 @@ describe("a partition and its backups", () => {
     network.cutFrom = "";
     await fills;
     expect(contents(b.copy!)).toEqual([]);
+  });
+
+  test("a copy is complete only when it has what was acknowledged without it and is still on its way", async () => {
+    const network = new Network();
+    const node = network.add("b");
+    const owner = new Owner(network, "a", 1);
+    const stream = owner.stream(node.member);
+    const filled = fill({ peers: owner.peers, runtime, owned: owner.owned, stream, pace: new Pace(runtime) });
+    while (node.copy?.whole !== true) await turn();
+    // The answer that says so is on its way back: until it is here, nothing waits for this copy.
+    expect(stream.required).toBe(false);
+    const held: (() => void)[] = [];
+    network.held = held;
+    expect(await owner.run(set("k", "v"))).toEqual({ found: true, value: "" });
+    while (!stream.required || held.length === 0) await turn();
+    expect(owner.owned.isSettled).toBe(false);
+    let isFilled = false;
+    void filled.then(() => {
+      isFilled = true;
+    });
+    for (let i = 0; i < 20; i++) await turn();
+    expect([isFilled, contents(node.copy!)]).toEqual([false, []]);
+    network.held = undefined;
+    for (const deliver of held) deliver();
+    await filled;
+    expect(contents(node.copy!)).toEqual(["k=v@0"]);
   });
 
   test("a backup that is dropped holds nothing up any more", async () => {

@@ -84,7 +84,9 @@ export async function fill(options: TransferOptions): Promise<void> {
   // What the snapshot has must be on the other backups too: this copy names no keys of before it as being in doubt, so as
   // the next owner's it could not tell the others what they lack.
   const { lsn } = owned.data;
-  const settled = await owned.until(() => stream.closed || stream.broken || owned.settled >= lsn);
+  // And it must have what was settled without it: that has been acknowledged, but may still be on its way to here.
+  const has = (): boolean => stream.acked >= lsn && owned.settled >= lsn;
+  const settled = await owned.until(() => stream.closed || stream.broken || has());
   if (!settled || stream.closed || stream.broken)
     throw new RingcacheError("CLOSED", "the copy was called off");
 }
