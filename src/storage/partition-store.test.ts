@@ -81,3 +81,21 @@ test("what was stored doesn't change with the buffer that it came in", () => {
   value.fill(0);
   expect(store.get(Buffer.from("k"), 0)?.value.toString()).toBe("before");
 });
+
+test("stores have the same digest if they hold the same, however they came to it", () => {
+  const [one, other] = [new PartitionStore(), new PartitionStore()];
+  const [a, b, value] = ["a", "b", "v"].map((text) => Buffer.from(text)) as [Buffer, Buffer, Buffer];
+  expect(one.digest()).toBe(other.digest());
+  one.set(a, value, 0);
+  one.set(b, value, 7);
+  other.set(b, Buffer.from("w"), 0);
+  other.set(b, value, 7);
+  other.set(a, value, 0);
+  expect(one.digest()).toBe(other.digest());
+  for (const change of [() => other.set(a, b, 0), () => other.set(a, value, 8), () => other.delete(a, 0)]) {
+    change();
+    expect(one.digest()).not.toBe(other.digest());
+    other.set(a, value, 0);
+    expect(one.digest()).toBe(other.digest());
+  }
+});

@@ -1,4 +1,5 @@
 /** The entries of one partition. Knows nothing of nodes; keys and values are bytes. */
+import { crc32 } from "node:zlib";
 
 export interface StoredEntry {
   /** The store's own copy: never written to after it was stored, so a view stays valid. */
@@ -73,6 +74,15 @@ export class PartitionStore {
   /** Live: entries that are set meanwhile may or may not come, those present throughout do, exactly once. */
   *entries(): Generator<[key: Buffer, entry: StoredEntry]> {
     for (const [name, entry] of this.#entries) yield [Buffer.from(name, "latin1"), entry];
+  }
+
+  /** A number that two stores share if they hold the same, in whatever order; else only by chance, 1 in 2^32. */
+  digest(): number {
+    let sum = 0;
+    for (const [key, { value, expiresAtMs }] of this.entries()) {
+      sum = (sum + crc32(value, crc32(`:${expiresAtMs}:${value.length}:`, crc32(key)))) >>> 0;
+    }
+    return sum;
   }
 
   #remove(name: string, entry: StoredEntry): void {

@@ -178,6 +178,7 @@ class Scenario {
     await sim.run(sim.nowMs + calmMs);
     this.#clients.stop();
     await sim.runUntil(() => this.#clients.open === 0, 2 * requestDeadlineMs);
+    this.#watchdog.compareCopies();
     this.#clients.readAll();
     await sim.runUntil(() => this.#clients.open === 0, 2 * requestDeadlineMs);
     const { open } = this.#clients;

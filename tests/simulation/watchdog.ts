@@ -69,6 +69,17 @@ export class Watchdog {
     return this.#unbalanced(table, expected) ?? this.#wrongAbout(table);
   }
 
+  /** To be called when nobody writes: every backup has exactly what the owner has. */
+  compareCopies(): void {
+    const nodes = new Map(this.#cluster.up.map(({ id, cache }) => [id, cache!]));
+    for (const [partition, { owner, backups }] of (this.#published?.rows ?? []).entries()) {
+      const expected = nodes.get(owner)?.digest(partition);
+      const others = backups.filter((id) => nodes.get(id)?.digest(partition) !== expected);
+      if (others.length === 0) continue;
+      this.#violation("differ", `partition ${partition}: the copies of ${others} aren't what ${owner} has`);
+    }
+  }
+
   /** `node` has carried out an operation in this very turn. */
   acknowledged(node: ClusterNode, partition: number): void {
     const { ring } = node.cache!;
