@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { encodeFrame, FrameType, frameSizeBytesMax } from "../../src/peers/frames.ts";
 import { encodeHello } from "../../src/peers/handshake.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
-import { Cluster, type NodeProcess, settled } from "../support/node-process.ts";
+import { Cluster, eventually, type NodeProcess, settled } from "../support/node-process.ts";
 
 let nats: NatsServer;
 let cluster: Cluster;
@@ -16,7 +16,12 @@ beforeAll(async () => {
   cluster = new Cluster(nats.url);
   nodes = await Promise.all(["node-1", "node-2"].map((id) => cluster.start(id)));
   await settled(nodes);
-  const { members } = await nodes[0]!.status();
+  // From here on nothing but a stranger could bring about a new table.
+  const { members } = await eventually(
+    () => nodes[0]!.status(),
+    ({ copies, moving_partitions }) => copies[2] === 64 && moving_partitions === 0,
+    "every partition has its copies",
+  );
   peerPort = Number(
     members
       .find(({ id }) => id === "node-1")!
