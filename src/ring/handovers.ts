@@ -86,6 +86,14 @@ export class Handovers {
     reign.handover = undefined;
   }
 
+  /** Only if that bug is planted: what was sent and has no answer counts as failed. */
+  unanswered(reign: Reign): void {
+    const { handover } = reign;
+    if (handover?.sentOn === undefined) return;
+    handover.sentOn = undefined;
+    this.#fail({ reign, handover, end: Promise.resolve() }, new Error("no answer"));
+  }
+
   /** What becomes ready in the same turn goes together. */
   start(): void {
     if (this.#awake || this.#stopped || this.#ready.size === 0 || this.#options.isStuck()) return;

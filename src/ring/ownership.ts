@@ -11,6 +11,7 @@
  */
 import type { Log } from "../log.ts";
 import type { PeerIdentity } from "../peers/messages.ts";
+import { planted } from "../planted.ts";
 import type { Runtime } from "../runtime.ts";
 import { Fills } from "./fills.ts";
 import { Handovers } from "./handovers.ts";
@@ -71,7 +72,11 @@ export class Ownership {
       tables,
       next: (base) => this.#nextTable(base),
       sent: (table, base) => this.#noteSent(table, base),
-      decided: () => this.check(),
+      decided: () => {
+        if (planted.timeoutIsFailure)
+          for (const { reign } of this.#current()) this.#handovers.unanswered(reign);
+        this.check();
+      },
     });
     this.#openings = new Openings({
       runtime,

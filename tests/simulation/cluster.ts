@@ -86,6 +86,10 @@ export class Cluster {
     return this.#nodes;
   }
 
+  get hasZones(): boolean {
+    return this.#options.zones.length > 0;
+  }
+
   /** The nodes that clients may use. */
   get up(): readonly ClusterNode[] {
     return this.#nodes.filter((node) => node.state === "up");

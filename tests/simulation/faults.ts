@@ -58,6 +58,8 @@ export class Faults {
     let started = 0;
     const sinceWipeMs = this.#cluster.sim.nowMs - (this.#health.wipedAtMs ?? Number.NEGATIVE_INFINITY);
     if (sinceWipeMs < noticedMs) return "the members' records may not be there again";
+    // Of two that are cut off from each other one goes on; with newcomers that it doesn't reach, it would be the lesser part.
+    if (this.#options.careful && this.#health.isTorn) return "two nodes are cut off from each other";
     while (started < count && this.#cluster.nodes.length < nodesMax) {
       this.startOne();
       started++;
@@ -146,8 +148,9 @@ export class Faults {
     const node = up[fault.node % up.length]!;
     if (this.#options.careful && !this.#health.remains([node.id])) return "nobody well would stay";
     // With it may go the last that isn't in an owner's zone: then a partition is to have one copy less.
-    if (this.#options.careful && node.zone !== "" && this.#health.hasFailures)
-      return "its zone may be needed";
+    if (this.#options.careful && this.#cluster.hasZones && this.#health.hasFailures) {
+      return "the others may all be in one zone";
+    }
     this.#cluster.leave(node).catch((error: unknown) => {
       this.#options.violation("leave", `${node.id} failed to leave: ${String(error)}`);
     });
@@ -236,12 +239,15 @@ export class Faults {
   ): string | undefined {
     const health = this.#health;
     const ids = sides.flat();
+    const isTear = sides.length > 1 && this.#health.members <= 2;
     const harmless = forMs <= harmlessMsMax && health.isHarmless(ids);
     const weight = Math.min(...sides.map((side) => side.length));
     if (!harmless && this.#options.careful) {
+      if (isTear && this.#cluster.nodes.some(({ state }) => state === "starting"))
+        return "a node is starting";
       if (!sides.every((side) => health.mayFail(side, { silent, weight }))) return "too much has failed";
     }
-    const recover = harmless ? health.touch(ids) : health.fail(ids, { silent, weight });
+    const recover = harmless ? health.touch(ids) : health.fail(ids, { silent, weight, isTear });
     const end = begin();
     this.#until(forMs, () => {
       end();

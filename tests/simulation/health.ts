@@ -20,6 +20,8 @@ interface Failure {
   readonly weight: number;
   /** Others can't tell it from a cut link, and ask who can reach whom. */
   readonly silent: boolean;
+  /** The only two members are cut off from each other. */
+  readonly isTear: boolean;
   readonly fromMs: number;
   endedAtMs: number;
 }
@@ -94,20 +96,22 @@ export class Health {
     return this.#failures.size > 0;
   }
 
+  get isTorn(): boolean {
+    return [...this.#failures].some(({ isTear }) => isTear);
+  }
+
   /** Whether, without `ids`, somebody stays to whom copies can go. */
   remains(ids: readonly string[]): boolean {
     return this.#cluster.up.some(({ id }) => !ids.includes(id) && this.#holds(id));
   }
 
   /** A failure of these nodes begins; what is returned ends it. */
-  fail(ids: readonly string[], { silent, weight }: { silent: boolean; weight: number }): () => void {
-    const failure: Failure = {
-      ids,
-      weight,
-      silent,
-      fromMs: this.#nowMs,
-      endedAtMs: Number.POSITIVE_INFINITY,
-    };
+  fail(
+    ids: readonly string[],
+    { silent, weight, isTear = false }: { silent: boolean; weight: number; isTear?: boolean },
+  ): () => void {
+    const fromMs = this.#nowMs;
+    const failure: Failure = { ids, weight, silent, isTear, fromMs, endedAtMs: Number.POSITIVE_INFINITY };
     if (this.#wipe !== undefined) this.overstepped = true;
     this.#failures.add(failure);
     this.#begins.push(this.#nowMs);
@@ -129,7 +133,8 @@ export class Health {
 
   wiped(): void {
     if (!this.mayWipe()) this.overstepped = true;
-    this.#wipe = { ids: [], weight: 0, silent: false, fromMs: this.#nowMs, endedAtMs: this.#nowMs };
+    const nowMs = this.#nowMs;
+    this.#wipe = { ids: [], weight: 0, silent: false, isTear: false, fromMs: nowMs, endedAtMs: nowMs };
     this.#begins.push(this.#nowMs);
   }
 

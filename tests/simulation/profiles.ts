@@ -11,6 +11,9 @@ export interface RunProfile extends Profile {
   readonly store: StoreFaults;
   /** Of the links, one of these; absent: from one machine to a slow network. */
   readonly delayMs?: readonly number[];
+  readonly clients?: number;
+  /** How long a client thinks at most: one value between these for a run. */
+  readonly thinkMs?: readonly [min: number, max: number];
   /** Beside one or two nodes at the start, at least so many more, up to one more than backups. */
   readonly nodesMore?: number;
 }
@@ -65,64 +68,56 @@ const nothingElse = { outageMinute: 0, outageTenMinutes: 0, wipe: 0, reckless: 0
 const handovers: RunProfile = {
   ...everything,
   ...nothingElse,
-  weights: { join: 10, leave: 8, rewatch: 4, "cut-store": 4 },
+  weights: { join: 10, leave: 8 },
+  faultsMs: [8_000, 14_000],
   everyMs: [200, 1_000],
   long: 0,
   backups: [1],
-  store: {
-    ...hostileStore,
-    delayMs: [0.1, 60],
-    lostAnswer: 0.15,
-    late: 0.2,
-    lateMsMax: 1_500,
-    watchLagMsMax: 500,
-  },
+  thinkMs: [20, 60],
+  store: { ...hostileStore, delayMs: [0.1, 60], lostAnswer: 0.3, watchLagMsMax: 1_500 },
 };
 
-/** Nodes that are cut off from everything just after answers that took long. */
+/** Nodes that lose the store, and then perhaps the others, on links whose answers take long. */
 const blackouts: RunProfile = {
   ...everything,
   ...nothingElse,
-  weights: { join: 2, blackout: 6 },
+  weights: { join: 2, blackout: 3, "cut-store": 6 },
   everyMs: [500, 1_500],
   long: 1,
   longMs: [6_000, 10_000],
   backups: [1],
   nodesMore: 1,
-  delayMs: [60, 100],
-  store: { ...hostileStore, delayMs: [0.1, 250] },
+  delayMs: [100],
 };
 
-/** Owners that die, or are taken for dead, while writes are on their way to their backups. */
+/** Owners that die while writes are on their way to their backups. */
 const failovers: RunProfile = {
   ...everything,
   ...nothingElse,
   weights: { join: 6, kill: 8, restart: 6, "slow-link": 8, "cut-one-way": 8, "cut-pair": 6, "break-link": 4 },
+  faultsMs: [6_000, 10_000],
   everyMs: [200, 600],
   burst: 0.5,
   long: 0.1,
   backups: [1, 2],
+  clients: 16,
+  thinkMs: [20, 80],
 };
 
-/** Owners that die while their changes of the table have no answer. */
-const lostAnswers: RunProfile = {
-  ...failovers,
-  weights: { join: 10, leave: 6, kill: 8, restart: 8 },
-  long: 0,
-  store: { ...hostileStore, lostAnswer: 0.3, late: 0.05, lateMsMax: 1_500, watchLagMsMax: 500 },
-};
-
-/** Owners that come back after others have taken over, and then the others die. */
+/** Owners that come back after others have taken over. */
 const comebacks: RunProfile = {
   ...everything,
   ...nothingElse,
-  weights: { join: 6, kill: 6, pause: 8, blackout: 8, "cut-pair": 4 },
+  weights: { join: 4, kill: 8, blackout: 6, "cut-one-way": 8, "cut-pair": 4 },
+  faultsMs: [8_000, 12_000],
   everyMs: [300, 1_000],
   burst: 0.4,
-  long: 0.6,
+  long: 0.3,
   longMs: [4_500, 7_000],
   backups: [2],
   nodesMore: 2,
+  clients: 16,
+  thinkMs: [20, 80],
 };
 
 export const profiles = {
@@ -130,7 +125,6 @@ export const profiles = {
   handovers,
   blackouts,
   failovers,
-  lostAnswers,
   comebacks,
 } as const satisfies Record<string, RunProfile>;
 export type ProfileName = keyof typeof profiles;

@@ -21,7 +21,8 @@ const calmMs = 1_000;
 /** A store that is away for longer sees slower clients: a run of ten minutes is to end. */
 const longOutageMs = 10_000;
 const lookEveryMs = 20;
-const clients = 6;
+const clientsDefault = 6;
+const thinkMsDefault = [60, 250] as const;
 const violationsMax = 20;
 /** Violations of what can hold only if somebody knows the last table. */
 const agreementKinds = new Set(["owners", "epoch", "term", "copies", "death"]);
@@ -70,6 +71,8 @@ export interface Settings {
   readonly delayMs: number;
   readonly bytesPerMs: number;
   readonly splitsMax: number;
+  readonly clients: number;
+  /** How long each thinks at most before it asks again. */
   readonly thinkMs: number;
 }
 
@@ -92,7 +95,8 @@ function drawSettings(random: Random, profile: RunProfile): Settings {
     delayMs: random.pick(profile.delayMs ?? [0.1, 0.5, 2]),
     bytesPerMs: random.pick([200, 2_000, 100_000]),
     splitsMax: random.pick([1, 1, 3]),
-    thinkMs: random.between(60, 250),
+    clients: profile.clients ?? clientsDefault,
+    thinkMs: random.between(...(profile.thinkMs ?? thinkMsDefault)),
   };
 }
 
@@ -165,7 +169,7 @@ class Scenario {
     sim.trace("sim", `settings ${JSON.stringify(this.#settings)}`);
     this.#faults.join(this.#settings.nodes);
     await this.#rest("at the start");
-    for (let i = 1; i <= clients; i++) this.#clients.add(`c${i}`, this.#settings.thinkMs);
+    for (let i = 1; i <= this.#settings.clients; i++) this.#clients.add(`c${i}`, this.#settings.thinkMs);
 
     this.#cluster.store.faults = this.#profile.store;
     for (const fault of this.#schedule) this.#plan(fault);
