@@ -31,6 +31,15 @@ export interface KeeperOptions {
   wake(partition: number): void;
 }
 
+export interface CopyState {
+  /** The epoch at which the owner that it is of, or follows, became the owner. */
+  readonly since: number;
+  /** The number of the last write that it has. */
+  readonly lsn: number;
+  /** As of {@link PartitionStore.digest}. */
+  digest(): number;
+}
+
 export class CacheKeeper implements PartitionKeeper {
   readonly #options: KeeperOptions;
   readonly #copies: Copies;
@@ -70,12 +79,16 @@ export class CacheKeeper implements PartitionKeeper {
     return { partitions, entries };
   }
 
-  /** Of what this node has of the partition, as its owner or as a backup; undefined if it has nothing. */
-  digest(partition: number): number | undefined {
+  /** What this node has of the partition, as its owner or as a backup; undefined if it has nothing. */
+  copy(partition: number): CopyState | undefined {
     const owned = this.#options.partitions.find(partition);
-    if (owned !== undefined) return owned.data.store.digest();
+    if (owned !== undefined) {
+      const { since, data } = owned;
+      return { since, lsn: data.lsn, digest: () => data.store.digest() };
+    }
     const copy = this.#copies.get(partition);
-    return copy?.whole === true ? copy.store.digest() : undefined;
+    if (copy?.whole !== true) return undefined;
+    return { since: copy.since, lsn: copy.lsn, digest: () => copy.store.digest() };
   }
 
   /** The most bytes that wait for one backup to confirm them. */

@@ -6,7 +6,7 @@ import type { RingOptions } from "../ring/ring-options.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import { unconfirmedBytesMax } from "./backup-link.ts";
 import type { Command, Done, Door, OwnerReport, StatsReport, StatusReport } from "./command.ts";
-import { CacheKeeper } from "./keeper.ts";
+import { CacheKeeper, type CopyState } from "./keeper.ts";
 import { waitingMax } from "./owned-partition.ts";
 import { Partitions } from "./partitions.ts";
 import { statsReport, statusReport } from "./reports.ts";
@@ -102,9 +102,9 @@ export class CacheNode implements Door {
     return statusReport({ config: this.#config, table, coordinator, coordination: coordination.status });
   }
 
-  /** While nothing is written, the same on every node that has the partition; undefined on the others. */
-  digest(partition: number): number | undefined {
-    return this.#parts.keeper.digest(partition);
+  /** For those who check that copies are the same: two that follow one owner and have the same last write must be. */
+  copy(partition: number): CopyState | undefined {
+    return this.#parts.keeper.copy(partition);
   }
 
   /** What waits on this node at the moment, and the bound of each. */

@@ -371,6 +371,7 @@ export class Membership {
 
   /** Judges by what is newer than the own latest write: a read may be stale, and show the time before this start. */
   async #whoseRecord(): Promise<"ours" | "others" | "unknown"> {
+    if (planted.timeoutIsFailure) return "others";
     const { bucket, leaseMs } = this.#options;
     const entry = await bucket.get(this.#self.id);
     const seen = this.#sightings.get(this.#self.id);

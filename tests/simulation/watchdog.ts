@@ -1,4 +1,5 @@
 /** What must hold in a cluster at every moment, looked at from outside of it. */
+import type { CopyState } from "../../src/cache/keeper.ts";
 import {
   decodeTable,
   isAtRest,
@@ -13,6 +14,7 @@ import type { Health } from "./health.ts";
 
 /** Nothing tells of every change of who serves, so now and then all is looked at. */
 const lookEveryEvents = 64;
+const compareEveryEvents = 256;
 
 export interface WatchdogOptions {
   readonly cluster: Cluster;
@@ -46,6 +48,7 @@ export class Watchdog {
     cluster.onUp = (node) => this.#watchNode(node);
     cluster.sim.onEvent = (events) => {
       if (this.#dirty || events % lookEveryEvents === 0) this.#look();
+      if (events % compareEveryEvents === 0) this.#lookAtCopies();
     };
   }
 
@@ -71,13 +74,10 @@ export class Watchdog {
 
   /** To be called when nobody writes: every backup has exactly what the owner has. */
   compareCopies(): void {
-    const nodes = new Map(this.#cluster.up.map(({ id, cache }) => [id, cache!]));
-    for (const [partition, { owner, backups }] of (this.#published?.rows ?? []).entries()) {
-      const expected = nodes.get(owner)?.digest(partition);
-      const others = backups.filter((id) => nodes.get(id)?.digest(partition) !== expected);
-      if (others.length === 0) continue;
-      this.#violation("differ", `partition ${partition}: the copies of ${others} aren't what ${owner} has`);
-    }
+    this.#eachCopy((partition, owner, id, copy) => {
+      if (copy?.lsn === owner.lsn && copy.digest() === owner.digest()) return;
+      this.#violation("differ", `partition ${partition}: the copy of ${id} isn't what the owner has`);
+    });
   }
 
   /** `node` has carried out an operation in this very turn. */
@@ -134,6 +134,34 @@ export class Watchdog {
       for (const { name, size, max } of cache!.queues()) {
         if (size > max) this.#violation("queue", `${name} of ${id} holds ${size}, more than ${max}`);
       }
+    }
+  }
+
+  /** A backup that follows its owner's reign is never ahead of it, and the same whenever it is as far. */
+  #lookAtCopies(): void {
+    this.#eachCopy((partition, owner, id, copy) => {
+      if (copy === undefined || copy.since !== owner.since || copy.lsn < owner.lsn) return;
+      if (copy.lsn > owner.lsn) {
+        this.#violation("differ", `partition ${partition}: ${id} is ahead of its owner`);
+      } else if (copy.digest() !== owner.digest()) {
+        this.#violation(
+          "differ",
+          `partition ${partition}: ${id} differs from its owner at write ${copy.lsn}`,
+        );
+      }
+    });
+  }
+
+  /** Of the partitions that are served by who is to serve them, the backups' copies. */
+  #eachCopy(
+    look: (partition: number, owner: CopyState, id: string, copy: CopyState | undefined) => void,
+  ): void {
+    const nodes = new Map(this.#cluster.up.map(({ id, cache }) => [id, cache!]));
+    for (const [partition, { owner, backups }] of (this.#published?.rows ?? []).entries()) {
+      const node = nodes.get(owner);
+      const state = node?.ring.serves(partition) === true ? node.copy(partition) : undefined;
+      if (state === undefined) continue;
+      for (const id of backups) look(partition, state, id, nodes.get(id)?.copy(partition));
     }
   }
 
