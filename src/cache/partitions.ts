@@ -3,18 +3,11 @@ import type { RingcacheError } from "../errors.ts";
 import { planted } from "../planted.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import type { OwnedPartition } from "./owned-partition.ts";
+import type { Totals } from "./reports.ts";
 
 const sweepEveryMs = 50;
 /** Entries looked at in one turn: well under a millisecond. */
 const sweepEntriesMax = 2_000;
-
-export interface Totals {
-  readonly entries: number;
-  readonly entriesWithTtl: number;
-  readonly expired: number;
-  readonly cleaned: number;
-  readonly lost: number;
-}
 
 export class Partitions {
   readonly #runtime: Runtime;
@@ -80,7 +73,7 @@ export class Partitions {
     for (const owned of this.#partitions) owned?.data.receipts.review(isMember, nowMs);
   }
 
-  totals(): Totals {
+  totals(): Omit<Totals, "backupEntries"> {
     let entries = 0;
     let entriesWithTtl = 0;
     for (const owned of this.#partitions) {
