@@ -13,12 +13,12 @@ type Bug = keyof typeof planted;
 const bugs: Record<Bug, { readonly profile: ProfileName; readonly seeds: number }> = {
   unsealByTimer: { profile: "handovers", seeds: 60 },
   ackBeforeBackups: { profile: "failovers", seeds: 20 },
-  acceptOlderTerm: { profile: "comebacks", seeds: 30 },
-  leaseFromAnswer: { profile: "blackouts", seeds: 60 },
+  acceptOlderTerm: { profile: "blackouts", seeds: 30 },
+  leaseFromAnswer: { profile: "blackouts", seeds: 40 },
   deleteBeforeActive: { profile: "handovers", seeds: 10 },
   readUnreplicated: { profile: "failovers", seeds: 40 },
   expiryIsDeath: { profile: "everything", seeds: 20 },
-  timeoutIsFailure: { profile: "handovers", seeds: 60 },
+  timeoutIsFailure: { profile: "everything", seeds: 20 },
   resumeWithoutLease: { profile: "blackouts", seeds: 10 },
   serveStaleCopy: { profile: "blackouts", seeds: 10 },
 };
