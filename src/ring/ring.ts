@@ -343,7 +343,7 @@ export class Ring extends RingEmitter {
       const drained = (): boolean =>
         isDrained(this.table, this.#standing.membership.self) ||
         // It was fenced and isn't back, so it holds nothing, and now that it leaves it doesn't come back either.
-//X        memberOf(this.table, this.nodeId)?.incarnation !== this.incarnation ||
+        memberOf(this.table, this.nodeId)?.incarnation !== this.incarnation ||
         this.#standing.membership.isGone(this.#standing.membership.self) ||
         (this.#standing.membership.leaseHolds && !this.#hasOthers());
       await this.#waitFor(drained, this.config.drainTimeoutMs, "every partition to be handed over");
