@@ -4,8 +4,13 @@ import type { RingcacheError } from "../../src/errors.ts";
 import { partitionOf, slotOf } from "../../src/ring/slots.ts";
 import type { Cluster, ClusterNode } from "./cluster.ts";
 import type { Operation, Value } from "./linearizability.ts";
-import type { Random } from "./random.ts";
+import type { SimNode } from "./sim-runtime.ts";
 
+/** What long values end in. */
+const padding = "~";
+/** Now and then a client has nothing to ask for a while. */
+const napChance = 0.05;
+const napMs = [200, 1_500] as const;
 /** From a client to the node it uses. */
 const wayMs = 0.1;
 
@@ -63,6 +68,10 @@ export class Clients {
   readonly #keys: readonly string[];
   /** Per key the value of the last write that was acknowledged or read that was answered: a good guess for a cas. */
   readonly #lastSeen = new Map<string, Value>();
+  /** How many bytes the value of each name has. */
+  readonly #sizes = new Map<string, number>();
+  /** Of each process, what becomes of the operations under way when it crashes. */
+  readonly #atCrash = new WeakMap<SimNode, Set<() => void>>();
   #stopped = false;
   #moment = 0;
   #open = 0;
@@ -87,7 +96,8 @@ export class Clients {
     const random = this.#cluster.sim.random.fork();
     let serial = 0;
     const next = (): void => {
-      this.#cluster.sim.schedule(random.between(0.1, thinkMsMax) * this.slowness, () => {
+      const thinkMs = random.chance(napChance) ? random.between(...napMs) : random.between(0.1, thinkMsMax);
+      this.#cluster.sim.schedule(thinkMs * this.slowness, () => {
         if (this.#stopped) return;
         const { up } = this.#cluster;
         if (up.length === 0) {
@@ -97,7 +107,9 @@ export class Clients {
         // Half of all operations are on two keys: what is in doubt is asked for at once.
         const key = random.pick(random.chance(0.5) ? this.#keys.slice(0, 2) : this.#keys);
         const expected = random.chance(0.15) ? undefined : this.#lastSeen.get(key);
-        const value = valueNamed(random, `${name}.${serial++}`);
+        const value = `${name}.${serial++}`;
+        // Now and then a long one.
+        this.#sizes.set(value, random.chance(0.05) ? random.integer(100, 20_000) : value.length);
         this.#ask(name, random.pick(up), { kind: random.pick(kinds), key, value, expected }, next);
       });
     };
@@ -128,6 +140,7 @@ export class Clients {
     const done = (error: RingcacheError | undefined, reply: Reply | undefined): void => {
       if (answered) throw new Error(`${client} was answered twice: ${asked.kind} ${key}`);
       answered = true;
+      atCrash.delete(crashed);
       this.#open--;
       node.inFlight--;
       this.longestWaitMs = Math.max(this.longestWaitMs, sim.nowMs - fromMs);
@@ -135,23 +148,24 @@ export class Clients {
       else if (error !== undefined) this.#failed(call, node, asked, error, fromMs);
       then();
     };
-    node.process.onCrash(() => {
-      if (answered) return;
+    const atCrash = this.#atCrashOf(node.process);
+    const crashed = (): void => {
       answered = true;
       this.#open--;
       this.#unknown(call, asked);
       then();
-    });
+    };
+    atCrash.add(crashed);
     // In the node's own process: one that is stopped does nothing.
     node.process.after(wayMs, () => {
       const failures = this.failures;
-      node.cache!.execute(commandOf(asked), done);
+      node.cache!.execute(this.#commandOf(asked), done);
       if (answered && this.failures === failures) this.#options.acknowledged(node, this.partitionOf(key));
     });
   }
 
   #answered(call: Completed, asked: Asked, reply: Reply): void {
-    const operation = operationOf(call, asked, reply);
+    const operation = operationOf(call, asked, reply.found, () => this.#nameOf(reply.value));
     this.history.push(operation);
     if (operation.kind === "get") this.#lastSeen.set(call.key, operation.result);
     else if (operation.kind === "set" || (operation.kind === "cas" && operation.result === true)) {
@@ -176,6 +190,40 @@ export class Clients {
     });
   }
 
+  #atCrashOf(process: SimNode): Set<() => void> {
+    const known = this.#atCrash.get(process);
+    if (known !== undefined) return known;
+    const made = new Set<() => void>();
+    this.#atCrash.set(process, made);
+    process.onCrash(() => {
+      for (const crashed of made) crashed();
+    });
+    return made;
+  }
+
+  #commandOf({ kind, key, value, expected }: Asked): Command {
+    return {
+      op: Op[kind],
+      key: Buffer.from(key),
+      value: kind === "set" || kind === "cas" ? this.#bytesOf(value) : noBytes,
+      expiresAtMs: 0,
+      expected: kind === "cas" && expected !== undefined ? this.#bytesOf(expected) : undefined,
+    };
+  }
+
+  /** The history has values by their names: unique, so that every read tells which write it saw, and short. */
+  #bytesOf(name: string): Buffer {
+    return Buffer.from(name.padEnd(this.#sizes.get(name) ?? 0, padding), "latin1");
+  }
+
+  /** Bytes that nobody wrote are their own name. */
+  #nameOf(bytes: Buffer): string {
+    const text = bytes.toString("latin1");
+    const padAt = text.indexOf(padding);
+    const name = padAt < 0 ? text : text.slice(0, padAt);
+    return name.padEnd(this.#sizes.get(name) ?? 0, padding) === text ? name : text;
+  }
+
   /** It may have been carried out, and may still be. */
   #unknown(call: Called, { kind, value, expected }: Asked): void {
     const unknown = { ...call, completedAt: undefined };
@@ -183,21 +231,6 @@ export class Clients {
     else if (kind === "delete") this.history.push({ ...unknown, kind });
     else if (kind === "cas") this.history.push({ ...unknown, kind, value, expected });
   }
-}
-
-/** Unique, so that every read tells which write it saw; now and then a long one. */
-function valueNamed(random: Random, name: string): string {
-  return random.chance(0.05) ? name.padEnd(random.integer(100, 20_000), "·") : name;
-}
-
-function commandOf({ kind, key, value, expected }: Asked): Command {
-  return {
-    op: Op[kind],
-    key: Buffer.from(key),
-    value: kind === "set" || kind === "cas" ? Buffer.from(value) : noBytes,
-    expiresAtMs: 0,
-    expected: kind === "cas" && expected !== undefined ? Buffer.from(expected) : undefined,
-  };
 }
 
 interface Called {
@@ -210,15 +243,20 @@ interface Completed extends Called {
   readonly completedAt: number;
 }
 
-function operationOf(call: Completed, { kind, value, expected }: Asked, reply: Reply): Operation {
+function operationOf(
+  call: Completed,
+  { kind, value, expected }: Asked,
+  found: boolean,
+  got: () => string,
+): Operation {
   switch (kind) {
     case "get":
-      return { ...call, kind, result: reply.found ? reply.value.toString() : undefined };
+      return { ...call, kind, result: found ? got() : undefined };
     case "set":
       return { ...call, kind, value };
     case "cas":
-      return { ...call, kind, value, expected, result: reply.found };
+      return { ...call, kind, value, expected, result: found };
     default:
-      return { ...call, kind, result: reply.found };
+      return { ...call, kind, result: found };
   }
 }

@@ -34,8 +34,7 @@ interface Task {
 
 export async function runPool(options: PoolOptions): Promise<void> {
   const { from, count, jobs, scenario, each } = options;
-  // A trace that names each error's place costs more than the run.
-  Error.stackTraceLimit = 3;
+  hurry();
   if (jobs === 1) {
     for (let seed = from; seed < from + count; seed++) each(outcomeOf(await runScenario(seed, scenario)));
     return;
@@ -79,7 +78,7 @@ function work({ flags, each }: PoolOptions, take: () => Task | undefined): Promi
 
 /** Runs what the parent process asks for, until it lets go. */
 export function serveAsWorker(scenario: ScenarioOptions): void {
-  Error.stackTraceLimit = 3;
+  hurry();
   process.on("message", (message) => {
     const { from, count } = message as Task;
     void (async () => {
@@ -89,6 +88,12 @@ export function serveAsWorker(scenario: ScenarioOptions): void {
     })();
   });
   process.on("disconnect", () => process.exit(0));
+}
+
+/** For many runs: a failing seed is run again, and told more of, by itself. */
+function hurry(): void {
+  // A trace that names each error's place costs more than the run.
+  Error.stackTraceLimit = 0;
 }
 
 function outcomeOf(report: Report): Outcome {

@@ -25,8 +25,8 @@ const longMs = [2_000, 12_000] as const;
 
 /** The one that the seeds are run with. */
 export const everything: RunProfile = {
-  faultsMs: [10_000, 25_000],
-  everyMs: [300, 2_500],
+  faultsMs: [4_000, 12_000],
+  everyMs: [250, 1_500],
   burst: 0.3,
   weights: {
     join: 14,

@@ -17,7 +17,7 @@ export function failure(code: string, refused = false): CloseReason {
 
 /** What a stream needs of the network. */
 export interface Wire {
-  /** The same bytes in pieces, in order. */
+  /** The same bytes in pieces, in order; they are given away. */
   cut(bytes: Buffer): Buffer[];
   /** Runs `arrive` at the other end once `sizeBytes` have travelled there, after all that this end sent before. */
   carry(from: SimStream, sizeBytes: number, arrive: (other: SimStream) => void): void;
@@ -130,7 +130,7 @@ export class SimStream implements ByteStream {
 
   /** The next bytes, copied only now, as a kernel may: whoever reuses what it wrote is found out. */
   #take(sizeBytes: number): Buffer {
-    const taken = Buffer.alloc(sizeBytes);
+    const taken = Buffer.allocUnsafe(sizeBytes);
     let filled = 0;
     while (filled < sizeBytes) {
       const first = this.#pending[0]!;

@@ -108,9 +108,10 @@ export class SimNetwork implements Wire {
   }
 
   cut(bytes: Buffer): Buffer[] {
+    let splits = this.#random.integer(0, this.splitsMax - 1);
+    if (splits === 0 && bytes.length <= pieceBytesMax) return [bytes];
     const pieces: Buffer[] = [];
     let from = 0;
-    let splits = this.#random.integer(0, this.splitsMax - 1);
     while (from < bytes.length) {
       const leftBytes = bytes.length - from;
       const size = splits > 0 ? this.#random.integer(1, leftBytes) : leftBytes;
