@@ -193,6 +193,7 @@ export class Health {
 
   /** Failures are over once the cluster has all its copies again, and knows who its members are. */
   #settle(): void {
+    if (this.#failures.size === 0 && this.#wipe === undefined) return;
     const table = this.#published();
     if (table === undefined || !isAtRest(table)) return;
     const steadySinceMs = this.#nowMs - settleMs;

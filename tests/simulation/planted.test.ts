@@ -16,7 +16,7 @@ const bugs: Record<Bug, { readonly profile: ProfileName; readonly seeds: number 
   acceptOlderTerm: { profile: "blackouts", seeds: 30 },
   leaseFromAnswer: { profile: "blackouts", seeds: 40 },
   deleteBeforeActive: { profile: "handovers", seeds: 10 },
-  readUnreplicated: { profile: "failovers", seeds: 40 },
+  readUnreplicated: { profile: "failovers", seeds: 80 },
   expiryIsDeath: { profile: "everything", seeds: 20 },
   timeoutIsFailure: { profile: "everything", seeds: 20 },
   resumeWithoutLease: { profile: "blackouts", seeds: 10 },

@@ -54,8 +54,8 @@ export const everything: RunProfile = {
   long: 0.4,
   shortMs,
   longMs,
-  outageMinute: 0.03,
-  outageTenMinutes: 0.002,
+  outageMinute: 0.01,
+  outageTenMinutes: 0.000_5,
   wipe: 0.04,
   backups: [0, 1, 1, 1, 2],
   reckless: 0.12,
@@ -74,7 +74,7 @@ const handovers: RunProfile = {
   long: 0,
   backups: [1],
   thinkMs: [20, 60],
-  store: { ...hostileStore, delayMs: [0.1, 60], lostAnswer: 0.3, watchLagMsMax: 1_500 },
+  store: { ...hostileStore, delayMs: [0.1, 60], lostAnswer: 0.4, watchLagMsMax: 800 },
 };
 
 /** Nodes that lose the store, and then perhaps the others, on links whose answers take long. */

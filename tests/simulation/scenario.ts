@@ -17,7 +17,7 @@ import { Watchdog } from "./watchdog.ts";
 /** In which a cluster without faults must be at rest. */
 export const restWithinMs = 60_000;
 /** How long clients go on after that. */
-const calmMs = 1_000;
+const calmMs = 300;
 /** A store that is away for longer sees slower clients: a run of ten minutes is to end. */
 const longOutageMs = 10_000;
 const lookEveryMs = 20;

@@ -66,6 +66,8 @@ export interface Profile {
 
 const minuteMs = 60_000;
 const burstMsMax = 150;
+/** So long after the last fault all that were drawn have ended: to wait for the end of one alone finds little. */
+const tailMsMax = 5_000;
 
 function draw(kind: FaultKind, atMs: number, random: Random, profile: Profile): Fault {
   const fault = {
@@ -124,15 +126,19 @@ export function drawSchedule(random: Random, profile: Profile): Fault[] {
     // Some come closely together: what is being done about the first is then under way.
     atMs += random.chance(profile.burst) ? random.between(0, burstMsMax) : random.between(0, 2 * everyMs);
   }
+  const clipped = faults.map((fault) => ({
+    ...fault,
+    forMs: Math.min(fault.forMs, lengthMs + tailMsMax - fault.atMs),
+  }));
   const once = (probability: number, kind: FaultKind, forMs: number): void => {
     if (!random.chance(probability)) return;
     const atMs = random.between(0, 0.7 * lengthMs);
-    faults.push({ ...draw(kind, atMs, random, profile), forMs });
+    clipped.push({ ...draw(kind, atMs, random, profile), forMs });
   };
   once(profile.outageMinute, "store-stop", minuteMs);
   once(profile.outageTenMinutes, "store-stop", 10 * minuteMs);
   once(profile.wipe, "store-wipe", 0);
-  return faults
+  return clipped
     .map((fault) => ({ ...fault, atMs: Math.round(fault.atMs), forMs: Math.round(fault.forMs) }))
     .sort((a, b) => a.atMs - b.atMs);
 }

@@ -92,6 +92,12 @@ export class SimNode {
     } else this.after(0, fn);
   }
 
+  /** Runs `fn` in this process at the end of the present event; if it is stopped, when it goes on. */
+  atTurnEnd(fn: () => void): void {
+    if (this.#held !== undefined || this.#behind > 0) this.after(0, fn);
+    else this.#sim.atTurnEnd(fn, this);
+  }
+
   /** SIGSTOP: the process does nothing, its clocks go on, what reaches it waits. */
   pause(): void {
     if (this.#crashed || this.isPaused) return;
@@ -150,6 +156,8 @@ export class Simulation {
   /** Called after every event and what followed from it, with how many there were. */
   onEvent: ((events: number) => void) | undefined;
   readonly #queue = new EventQueue<SimEvent>();
+  readonly #atTurnEnd: (() => void)[] = [];
+  readonly #ofNode: SimNode[] = [];
   readonly #float = new Float64Array(1);
   readonly #words = new Uint32Array(this.#float.buffer);
   #nowMs = 0;
@@ -189,6 +197,12 @@ export class Simulation {
     const event = new SimEvent(this.#nowMs + Math.max(delayMs, 0), this.#serial++, node, fn);
     this.#queue.push(event);
     return event;
+  }
+
+  /** Runs `fn` when the present event and what followed from it are over, unless the process has crashed by then. */
+  atTurnEnd(fn: () => void, node: SimNode): void {
+    this.#atTurnEnd.push(fn);
+    this.#ofNode.push(node);
   }
 
   trace(who: string, what: string): void {
@@ -242,6 +256,7 @@ export class Simulation {
 
   /** Runs events one after the other. Undefined: there are more. */
   #turn(untilMs: number, reached: () => boolean): boolean | undefined {
+    this.#endTurn();
     for (let left = turnEvents; left > 0; left--) {
       if (reached()) return true;
       const event = this.#queue.peek();
@@ -257,9 +272,21 @@ export class Simulation {
       this.#mix(this.#words[0]! ^ this.#words[1]! ^ event.serial);
       run();
       reactToAll();
+      this.#endTurn();
       this.onEvent?.(this.#events);
     }
     return undefined;
+  }
+
+  #endTurn(): void {
+    if (this.#atTurnEnd.length === 0) return;
+    // What is added meanwhile is run too.
+    for (let i = 0; i < this.#atTurnEnd.length; i++) {
+      if (!this.#ofNode[i]!.isCrashed) this.#atTurnEnd[i]!();
+    }
+    this.#atTurnEnd.length = 0;
+    this.#ofNode.length = 0;
+    reactToAll();
   }
 
   /** FNV-1a, a word at a time. */

@@ -6,8 +6,6 @@ import type { SimNode } from "./sim-runtime.ts";
 const highWaterMarkBytes = 64 * 1024;
 /** Sent and not yet read by the other process: what the two kernels hold between them. */
 const windowBytes = 256 * 1024;
-/** When the sender's kernel next takes what was written: all writes of a turn go together. */
-const pumpDelayMs = 0.005;
 
 export const closedWell: CloseReason = { refused: false, error: undefined };
 
@@ -90,11 +88,11 @@ export class SimStream implements ByteStream {
     this.pump();
   }
 
-  /** Hands what was written to the network in a moment, if the stream is open and the other side reads. */
+  /** Hands what was written to the network once this turn ends, all of it together, if the stream is open and the other side reads. */
   pump(): void {
     if (this.#pumping || this.#closed || !this.#open) return;
     this.#pumping = true;
-    this.node.after(pumpDelayMs, () => {
+    this.node.atTurnEnd(() => {
       this.#pumping = false;
       if (!this.#closed) this.#send();
     });
