@@ -7,11 +7,13 @@ import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { IncomingRequest } from "../peers/messages.ts";
 import { planted } from "../planted.ts";
-import { PartitionStore } from "../storage/partition-store.ts";
+import type { PartitionStore } from "../storage/partition-store.ts";
 import type { Partition } from "./owned-partition.ts";
 import { Receipts } from "./receipts.ts";
+import type { Stores } from "./stores.ts";
 import {
   applyRecords,
+  decodeBegin,
   decodeFinal,
   decodeMessage,
   decodeNumber,
@@ -29,7 +31,7 @@ import { encodeRefusals, Refusal, readWrites, type Write, WriteKind } from "./wr
 const tailSlack = 1_024;
 
 export class Copy implements Partition {
-  readonly store = new PartitionStore();
+  readonly store: PartitionStore;
   readonly receipts = new Receipts();
   lsn = 0;
   /** The epoch at which the owner that it follows became the owner. */
@@ -47,7 +49,8 @@ export class Copy implements Partition {
   #settled = 0;
   #settledCount = 0;
 
-  constructor(since: number, from: string, session: number) {
+  constructor(store: PartitionStore, since: number, from: string, session: number) {
+    this.store = store;
     this.since = since;
     this.from = from;
     this.session = session;
@@ -75,9 +78,8 @@ export class Copy implements Partition {
 
 /** A copy for a former owner to keep: what it has served. */
 export function copyOf(data: Partition, since: number): Copy {
-  const copy = new Copy(since, "", 0);
+  const copy = new Copy(data.store, since, "", 0);
   return Object.assign(copy, {
-    store: data.store,
     receipts: data.receipts,
     lsn: data.lsn,
     whole: true,
@@ -87,6 +89,7 @@ export function copyOf(data: Partition, since: number): Copy {
 
 export interface CopiesOptions {
   readonly log: Log;
+  readonly stores: Stores;
   /** This node owns the partition, as far as it knows, or has left the ring. */
   refuses(partition: number): boolean;
   /** The epoch of the latest owner that this node's table knows. */
@@ -107,15 +110,19 @@ export class Copies {
     return this.#copies.get(partition);
   }
 
+  /** In place of one that there was: its memory is free. */
   set(partition: number, copy: Copy): void {
+    this.delete(partition);
     this.#copies.set(partition, copy);
   }
 
   delete(partition: number): void {
+    this.#copies.get(partition)?.store.clear();
     this.#copies.delete(partition);
   }
 
   clear(): void {
+    for (const copy of this.#copies.values()) copy.store.clear();
     this.#copies.clear();
   }
 
@@ -126,6 +133,7 @@ export class Copies {
   /** Takes the whole copy out, to serve it; undefined if there is none. */
   take(partition: number): Copy | undefined {
     const copy = this.#copies.get(partition);
+    if (copy?.whole === false) copy.store.clear();
     this.#copies.delete(partition);
     return copy?.whole === true ? copy : undefined;
   }
@@ -165,7 +173,7 @@ export class Copies {
     if (lsn !== copy.lsn + 1 && !planted.acceptOlderTerm) return Refusal.gap;
     copy.lsn = lsn;
     copy.written(key, lsn, write.settled);
-    if (write.kind === WriteKind.set) copy.store.set(key, write.value, write.expiresAtMs);
+    if (write.kind === WriteKind.set) copy.store.set(key, write.value, write.expiresAtMs, lsn);
     // The deletion of what isn't there is none the less done.
     else copy.store.delete(key, 0);
     if (write.receipt !== undefined) {
@@ -185,9 +193,10 @@ export class Copies {
     if (step === Step.begin) {
       // Sessions of one owner count up: this one comes late, over a link that was lost, and is over.
       if (copy?.from === from && copy.session > session) return no;
-      const begun = new Copy(since, from, session);
-      begun.lsn = decodeNumber(body);
-      this.#copies.set(partition, begun);
+      const { lsn, seed } = decodeBegin(body);
+      const begun = new Copy(this.#options.stores.create(seed), since, from, session);
+      begun.lsn = lsn;
+      this.set(partition, begun);
       return yes;
     }
     if (copy === undefined || copy.from !== from || copy.session !== session) return no;
@@ -196,6 +205,11 @@ export class Copies {
         if (copy.whole) return no;
         copy.checksum = crc32(body, copy.checksum);
         apply(copy, body);
+        return yes;
+      case Step.image:
+        if (copy.whole) return no;
+        copy.checksum = crc32(body, copy.checksum);
+        copy.store.apply(body);
         return yes;
       case Step.final: {
         const { lsn, entries, checksum } = decodeFinal(body);
@@ -233,8 +247,8 @@ export class Copies {
 
 function apply(copy: Copy, records: Buffer, touched: (key: Buffer) => void = () => {}): void {
   applyRecords(records, {
-    set: (key, value, expiresAtMs) => {
-      copy.store.set(key, value, expiresAtMs);
+    set: (key, { value, expiresAtMs, version, flags }) => {
+      copy.store.set(key, value, expiresAtMs, version, flags);
       touched(key);
     },
     delete: (key) => {

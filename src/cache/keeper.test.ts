@@ -1,6 +1,7 @@
 /** What becomes of a partition's data when this node owns it no more. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ManualRuntime } from "../../tests/support/manual-runtime.ts";
+import { testStores } from "../../tests/support/stores.ts";
 import { silentLog } from "../log.ts";
 import type { Ring } from "../ring/ring.ts";
 import { emptyTable, type Row, type Table } from "../ring/table.ts";
@@ -41,7 +42,14 @@ beforeEach(() => {
     holds: () => false,
     backupsChanged: () => {},
   } as unknown as Ring;
-  keeper = new CacheKeeper({ ring, runtime, log: silentLog, partitions, wake: () => {} });
+  keeper = new CacheKeeper({
+    ring,
+    runtime,
+    log: silentLog,
+    partitions,
+    stores: testStores(),
+    wake: () => {},
+  });
   keeper.own(0, becomes({ owner: "a", came: "empty" }));
   keeper.activate(0);
   const set = { op: Op.set, key, value: Buffer.from("v"), expiresAtMs: 0, expected: undefined };

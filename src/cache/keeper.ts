@@ -8,7 +8,6 @@ import type { PartitionKeeper } from "../ring/keeper.ts";
 import type { Ring } from "../ring/ring.ts";
 import { type Member, memberOf, namedIn, type Row } from "../ring/table.ts";
 import { type Runtime, sleep } from "../runtime.ts";
-import { PartitionStore } from "../storage/partition-store.ts";
 import { BackupLink } from "./backup-link.ts";
 import { BackupStream } from "./backup-stream.ts";
 import { noBytes } from "./command.ts";
@@ -16,6 +15,7 @@ import { Copies, type Copy, copyOf } from "./copies.ts";
 import { OwnedPartition } from "./owned-partition.ts";
 import type { Partitions } from "./partitions.ts";
 import { Receipts } from "./receipts.ts";
+import type { Stores } from "./stores.ts";
 import { fill, Pace, resume, type TransferOptions } from "./transfer.ts";
 import { encodeMessage, no, Step } from "./transfer-wire.ts";
 
@@ -27,6 +27,7 @@ export interface KeeperOptions {
   readonly runtime: Runtime;
   readonly log: Log;
   readonly partitions: Partitions;
+  readonly stores: Stores;
   /** Lets what waits for the partition try again. */
   wake(partition: number): void;
 }
@@ -36,7 +37,7 @@ export interface CopyState {
   readonly since: number;
   /** The number of the last write that it has. */
   readonly lsn: number;
-  /** As of {@link PartitionStore.digest}. */
+  /** As of `PartitionStore.digest`. */
   digest(): number;
 }
 
@@ -52,10 +53,11 @@ export class CacheKeeper implements PartitionKeeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
-    const { ring, log, partitions, runtime } = options;
+    const { ring, log, partitions, stores, runtime } = options;
     this.#pace = new Pace(runtime);
     this.#copies = new Copies({
       log,
+      stores,
       refuses: (partition) => ring.state === "left" || ring.holds(partition),
       since: (partition) => ring.table.rows[partition]?.since ?? 0,
       needs: (partition, since, session) => {
@@ -120,7 +122,7 @@ export class CacheKeeper implements PartitionKeeper {
   }
 
   own(partition: number, row: Row): void {
-    const { log, partitions, ring } = this.#options;
+    const { log, partitions, ring, stores } = this.#options;
     const copy = this.#copies.take(partition);
     const wanted = row.came !== "empty";
     if (wanted && copy === undefined) {
@@ -130,8 +132,9 @@ export class CacheKeeper implements PartitionKeeper {
       );
       partitions.lost([partition]);
     }
+    if (!wanted) copy?.store.clear();
     const data =
-      wanted && copy !== undefined ? copy : { store: new PartitionStore(), receipts: new Receipts(), lsn: 0 };
+      wanted && copy !== undefined ? copy : { store: stores.create(), receipts: new Receipts(), lsn: 0 };
     const tail = wanted ? (copy?.tail ?? []) : [];
     const owned = new OwnedPartition(ring.nodeId, partition, row.since, data, tail);
     owned.onBroken = () => ring.backupsChanged();
@@ -216,7 +219,10 @@ export class CacheKeeper implements PartitionKeeper {
     const named = row.owner === ring.nodeId || row.backups.includes(ring.nodeId);
     if (owned !== undefined && handed && named && !planted.deleteBeforeActive) {
       this.#copies.set(partition, copyOf(owned.data, owned.since));
-    } else this.#copies.delete(partition);
+    } else {
+      this.#copies.delete(partition);
+      if (!planted.serveStaleCopy) owned?.data.store.clear();
+    }
     this.#options.wake(partition);
   }
 

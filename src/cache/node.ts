@@ -11,6 +11,7 @@ import { waitingMax } from "./owned-partition.ts";
 import { Partitions } from "./partitions.ts";
 import { statsReport, statusReport } from "./reports.ts";
 import { Router } from "./router.ts";
+import { Stores } from "./stores.ts";
 import { waitersMax } from "./waiting-room.ts";
 
 const reviewEveryMs = 60_000;
@@ -30,6 +31,7 @@ export class CacheNode implements Door {
   static async start(options: CacheNodeOptions): Promise<CacheNode> {
     const { config, runtime, log } = options;
     const partitions = new Partitions(runtime, config.partitions);
+    const stores = new Stores({ runtime, maxMemoryBytes: Number.POSITIVE_INFINITY, eviction: "s3-fifo" });
     const parts: { current: Parts | undefined } = { current: undefined };
     try {
       const ring = await Ring.join({
@@ -37,7 +39,7 @@ export class CacheNode implements Door {
         keeper: (joining) => {
           const router = new Router(joining, runtime, partitions);
           const wake = (partition: number): void => router.room.wake(partition);
-          const keeper = new CacheKeeper({ ring: joining, runtime, log, partitions, wake });
+          const keeper = new CacheKeeper({ ring: joining, runtime, log, partitions, stores, wake });
           joining.on("table", () => keeper.tableChanged());
           joining.on("fenced", () => keeper.forgetCopies());
           joining.on("lost", (lost) =>

@@ -5,7 +5,7 @@
  */
 import { RingcacheError } from "../errors.ts";
 import { planted } from "../planted.ts";
-import type { PartitionStore } from "../storage/partition-store.ts";
+import type { PartitionStore, SetCondition } from "../storage/partition-store.ts";
 import { unconfirmedBytesMax } from "./backup-link.ts";
 import type { BackupStream, StreamOwner } from "./backup-stream.ts";
 import { type Command, noBytes, Op, type Reply } from "./command.ts";
@@ -115,7 +115,7 @@ export class OwnedPartition implements StreamOwner {
       }
     }
     const lsn = this.data.lsn;
-    const reply = this.#apply(command, nowMs, receipt);
+    let reply = this.#apply(command, nowMs, receipt);
     if (receipt !== undefined) {
       this.data.receipts.record(receipt.origin, receipt.sequence, receipt.oldest, reply.found);
     }
@@ -123,6 +123,8 @@ export class OwnedPartition implements StreamOwner {
       this.data.lsn > lsn
         ? this.#settled < this.data.lsn
         : this.#dirty.size > 0 && this.#dirty.has(nameOf(command.key));
+    // A value is a view of what the next write may change.
+    if (this.mustWait && reply.value.length > 0) reply = { ...reply, value: Buffer.from(reply.value) };
     if (this.mustWait && (this.data.lsn > lsn ? planted.ackBeforeBackups : planted.readUnreplicated)) {
       this.mustWait = false;
     }
@@ -228,15 +230,14 @@ export class OwnedPartition implements StreamOwner {
       case Op.has:
         return this.#reply(store.get(key, nowMs) !== undefined);
       case Op.set:
-        store.set(key, value, expiresAtMs);
+        store.set(key, value, expiresAtMs, this.data.lsn + 1);
         this.#replicate(WriteKind.set, key, value, expiresAtMs, receipt);
         return this.#reply(true);
       case Op.cas: {
-        const entry = store.get(key, nowMs);
         const { expected } = command;
-        const matches = expected === undefined ? entry === undefined : entry?.value.equals(expected) === true;
-        if (!matches) return this.#reply(false);
-        store.set(key, value, expiresAtMs);
+        const condition: SetCondition = expected === undefined ? { if: "absent" } : { value: expected };
+        const stored = store.setIf(condition, key, value, expiresAtMs, nowMs, this.data.lsn + 1);
+        if (!stored) return this.#reply(false);
         this.#replicate(WriteKind.set, key, value, expiresAtMs, receipt);
         return this.#reply(true);
       }

@@ -61,7 +61,9 @@ export class Partitions {
   }
 
   removeAll(error: RingcacheError): void {
-    for (let partition = 0; partition < this.#partitions.length; partition++) this.remove(partition, error);
+    for (let partition = 0; partition < this.#partitions.length; partition++) {
+      this.remove(partition, error)?.data.store.clear();
+    }
   }
 
   /** Counts partitions that came here without the entries that they had. */

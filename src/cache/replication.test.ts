@@ -1,6 +1,7 @@
 /** An owner and its backups over links that lose connections: what is acknowledged is everywhere, whatever happens. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { contentsOf, testStores } from "../../tests/support/stores.ts";
 import { RingcacheError } from "../errors.ts";
 import { silentLog } from "../log.ts";
 import type { CallHandler, PeerAddress } from "../peers/messages.ts";
@@ -8,7 +9,6 @@ import type { Peers } from "../peers/peers.ts";
 import { PeerKind } from "../ring/calls.ts";
 import type { Member } from "../ring/table.ts";
 import { type Runtime, systemRuntime } from "../runtime.ts";
-import { PartitionStore } from "../storage/partition-store.ts";
 import { BackupLink } from "./backup-link.ts";
 import { BackupStream } from "./backup-stream.ts";
 import { type Command, noBytes, Op } from "./command.ts";
@@ -16,9 +16,10 @@ import { Copies, type Copy, copyOf } from "./copies.ts";
 import { OwnedPartition, type Partition } from "./owned-partition.ts";
 import { Receipts } from "./receipts.ts";
 import { fill, Pace, resume } from "./transfer.ts";
-import { encodeMessage, encodeNumber, no, Step } from "./transfer-wire.ts";
+import { encodeBegin, encodeMessage, no, Step } from "./transfer-wire.ts";
 
 const partition = 3;
+const stores = testStores();
 
 function memberOf(id: string): Member {
   return { id, incarnation: `${id}-1`, host: "h", port: 1, http: "", zone: "", leaving: false, dead: "" };
@@ -34,6 +35,7 @@ class BackupNode {
     this.member = memberOf(id);
     this.copies = new Copies({
       log: silentLog,
+      stores,
       refuses: () => false,
       since: () => this.since,
       needs: () => false,
@@ -188,7 +190,7 @@ class Owner {
 }
 
 function empty(): Partition {
-  return { store: new PartitionStore(), receipts: new Receipts(), lsn: 0 };
+  return { store: stores.create(), receipts: new Receipts(), lsn: 0 };
 }
 
 function set(key: string, value: string): Command {
@@ -210,7 +212,7 @@ function del(key: string): Command {
 }
 
 function contents({ store }: Partition): string[] {
-  return [...store.entries()].map(([key, { value, expiresAtMs }]) => `${key}=${value}@${expiresAtMs}`).sort();
+  return contentsOf(store);
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -319,7 +321,13 @@ describe("a partition and its backups", () => {
     while (!stream.broken) await turn();
     expect(settled).toBe(false);
     expect(contents(node.copy!)).toEqual([]);
-    const begin = { step: Step.begin, partition, since: 1, session: 9, body: encodeNumber(0) };
+    const begin = {
+      step: Step.begin,
+      partition,
+      since: 1,
+      session: 9,
+      body: encodeBegin(0, { low: 1, high: 2 }),
+    };
     expect(node.serve("a", PeerKind.handoff, encodeMessage(begin))).toEqual(no);
   });
 
@@ -330,7 +338,13 @@ describe("a partition and its backups", () => {
       node.serve(
         "a",
         PeerKind.handoff,
-        encodeMessage({ step: Step.begin, partition, since: 1, session, body: encodeNumber(0) }),
+        encodeMessage({
+          step: Step.begin,
+          partition,
+          since: 1,
+          session,
+          body: encodeBegin(0, { low: 1, high: 2 }),
+        }),
       );
     begin(2);
     expect(begin(1)).toEqual(no);

@@ -9,6 +9,8 @@ const record = fc.oneof(
     key: bytes,
     value: bytes,
     expiresAtMs: fc.constantFrom(0, 1, 1.7e12, 8.64e15),
+    version: fc.constantFrom(0, 1, 2 ** 48 - 1),
+    flags: fc.constantFrom(0, 2 ** 32 - 1),
     /** Whether a message ends here. */
     cut: fc.boolean(),
   }),
@@ -19,10 +21,11 @@ function read(messages: readonly Buffer[]): unknown[] {
   const seen: unknown[] = [];
   for (const message of messages) {
     applyRecords(message, {
-      set: (key, value, expiresAtMs) =>
-        seen.push(["set", key.toString("hex"), Buffer.from(value).toString("hex"), expiresAtMs]),
-      delete: (key) => seen.push(["delete", key.toString("hex")]),
-      receipts: (encoded) => seen.push(["receipts", encoded.toString("hex")]),
+      set: (key, { value, expiresAtMs, version, flags }) => {
+        seen.push(["set", key.toString("hex"), value.toString("hex"), expiresAtMs, version, flags]);
+      },
+      delete: (key) => void seen.push(["delete", key.toString("hex")]),
+      receipts: (encoded) => void seen.push(["receipts", encoded.toString("hex")]),
     });
   }
   return seen;
@@ -36,9 +39,9 @@ test("records come back in their order, however they are split into messages", (
       const wanted: unknown[] = [];
       for (const item of records) {
         if (item.kind === "set") {
-          batch.set(item.key, item.value, item.expiresAtMs);
-          const { key, value, expiresAtMs } = item;
-          wanted.push(["set", key.toString("hex"), value.toString("hex"), expiresAtMs]);
+          batch.set(item.key, item);
+          const { key, value, expiresAtMs, version, flags } = item;
+          wanted.push(["set", key.toString("hex"), value.toString("hex"), expiresAtMs, version, flags]);
         } else {
           batch.delete(item.key);
           wanted.push(["delete", item.key.toString("hex")]);
@@ -58,7 +61,7 @@ test("records come back in their order, however they are split into messages", (
 
 test("bytes that end within a record throw, wherever they end", () => {
   const batch = new RecordBatch();
-  batch.set(Buffer.from("key"), Buffer.from("value"), 5);
+  batch.set(Buffer.from("key"), { value: Buffer.from("value"), expiresAtMs: 5, version: 6, flags: 7 });
   const whole = batch.take();
   for (let end = 1; end < whole.length; end++) {
     expect(() => read([whole.subarray(0, end)]), `${end} bytes`).toThrow(RangeError);

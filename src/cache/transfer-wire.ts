@@ -2,14 +2,19 @@
  * What an owner and a member say to each other about a copy of a partition, apart from the writes ({@link file://./write-wire.ts}).
  * All integers are big-endian.
  */
+import { encodeSeed, type HashSeed, seedBytes, seedOf } from "../storage/hash.ts";
+import type { StoredEntry } from "../storage/partition-store.ts";
 import { noBytes } from "./command.ts";
 
 export const Step = {
-  /** Forget what came before and take the partition's copy from here on: u48 number of the last write it has. */
+  /**
+   * Forget what came before and take the partition's copy from here on: u48 number of the last write it has, 8 bytes hash seed of
+   * its store.
+   */
   begin: 1,
-  /** Records of the snapshot. */
+  /** Receipts of the snapshot, as records. */
   records: 2,
-  /** The snapshot has been sent: u48 number of the last write, u48 entries, u32 checksum of all records. */
+  /** The snapshot has been sent: u48 number of the last write, u48 entries, u32 checksum of all records and images. */
   final: 3,
   /** The new owner takes over a backup that was there before it: it answers {@link encodePosition}. */
   resume: 4,
@@ -19,6 +24,8 @@ export const Step = {
   fixed: 6,
   /** Might the receiver, the owner, still make a backup of the sender's copy? */
   needed: 7,
+  /** Entries of the snapshot, as an image of the store. */
+  image: 8,
 } as const;
 
 export const yes: Buffer = Buffer.from([1]);
@@ -59,7 +66,16 @@ export function decodeMessage(frame: Buffer): TransferMessage {
 
 export const numberBytes = 6;
 
-/** The body of `begin` and `fixed`, and the start of that of `fix`. */
+export function encodeBegin(lsn: number, seed: HashSeed): Buffer {
+  return Buffer.concat([encodeNumber(lsn), encodeSeed(seed)]);
+}
+
+/** Throws a RangeError if it is too short. */
+export function decodeBegin(body: Buffer): { lsn: number; seed: HashSeed } {
+  return { lsn: decodeNumber(body), seed: seedOf(body.subarray(numberBytes, numberBytes + seedBytes)) };
+}
+
+/** The body of `fixed`, and the start of that of `fix`. */
 export function encodeNumber(lsn: number): Buffer {
   const body = Buffer.allocUnsafe(numberBytes);
   body.writeUIntBE(lsn, 0, 6);
@@ -125,8 +141,8 @@ export function decodePosition(answer: Buffer): { lsn: number; keys: Buffer[] } 
   return { lsn: answer.readUIntBE(1, 6), keys };
 }
 
-/** u8 kind, u32 key length, u32 value length, f64 expiry, key, value. */
-const recordHeaderBytes = 17;
+/** u8 kind, u32 key length, u32 value length, f64 expiry, u48 version, u32 flags, key, value. */
+const recordHeaderBytes = 27;
 const RecordKind = { set: 1, delete: 2, receipts: 3 } as const;
 
 /** Collects records; `take` hands over what was collected. */
@@ -138,17 +154,18 @@ export class RecordBatch {
     return this.#sizeBytes;
   }
 
-  set(key: Buffer, value: Uint8Array, expiresAtMs: number): void {
-    this.#add(RecordKind.set, key, value, expiresAtMs);
+  set(key: Buffer, entry: Omit<StoredEntry, "value"> & { value: Uint8Array }): void {
+    const { value, expiresAtMs, version, flags } = entry;
+    this.#add(RecordKind.set, key, value, expiresAtMs, version, flags);
   }
 
   delete(key: Buffer): void {
-    this.#add(RecordKind.delete, key, noBytes, 0);
+    this.#add(RecordKind.delete, key, noBytes, 0, 0, 0);
   }
 
   /** {@link Receipts} in their encoded form, in place of a value. */
   receipts(encoded: Buffer): void {
-    this.#add(RecordKind.receipts, noBytes, encoded, 0);
+    this.#add(RecordKind.receipts, noBytes, encoded, 0, 0, 0);
   }
 
   take(): Buffer {
@@ -158,12 +175,21 @@ export class RecordBatch {
     return bytes;
   }
 
-  #add(kind: number, key: Buffer, value: Uint8Array, expiresAtMs: number): void {
+  #add(
+    kind: number,
+    key: Buffer,
+    value: Uint8Array,
+    expiresAtMs: number,
+    version: number,
+    flags: number,
+  ): void {
     const record = Buffer.allocUnsafe(recordHeaderBytes + key.length + value.length);
     record[0] = kind;
     record.writeUInt32BE(key.length, 1);
     record.writeUInt32BE(value.length, 5);
     record.writeDoubleBE(expiresAtMs, 9);
+    record.writeUIntBE(version, 17, 6);
+    record.writeUInt32BE(flags, 23);
     record.set(key, recordHeaderBytes);
     record.set(value, recordHeaderBytes + key.length);
     this.#parts.push(record);
@@ -172,7 +198,7 @@ export class RecordBatch {
 }
 
 export interface RecordSink {
-  set(key: Buffer, value: Uint8Array, expiresAtMs: number): void;
+  set(key: Buffer, entry: StoredEntry): void;
   delete(key: Buffer): void;
   receipts(encoded: Buffer): void;
 }
@@ -186,8 +212,11 @@ export function applyRecords(bytes: Buffer, sink: RecordSink): void {
     if (valueEnd > bytes.length) throw new RangeError("a record is longer than its message");
     const key = bytes.subarray(keyStart, keyEnd);
     const value = bytes.subarray(keyEnd, valueEnd);
-    if (bytes[at] === RecordKind.set) sink.set(key, value, bytes.readDoubleBE(at + 9));
-    else if (bytes[at] === RecordKind.delete) sink.delete(key);
+    if (bytes[at] === RecordKind.set) {
+      const expiresAtMs = bytes.readDoubleBE(at + 9);
+      const version = bytes.readUIntBE(at + 17, 6);
+      sink.set(key, { value, expiresAtMs, version, flags: bytes.readUInt32BE(at + 23) });
+    } else if (bytes[at] === RecordKind.delete) sink.delete(key);
     else if (bytes[at] === RecordKind.receipts) sink.receipts(value);
     else throw new RangeError("a record is of no known kind");
     at = valueEnd;

@@ -7,11 +7,13 @@ import { RingcacheError } from "../errors.ts";
 import type { Peers } from "../peers/peers.ts";
 import { PeerKind } from "../ring/calls.ts";
 import { type Runtime, sleep } from "../runtime.ts";
+import { cursorEnd } from "../storage/key-index.ts";
 import type { BackupStream } from "./backup-stream.ts";
 import { noBytes } from "./command.ts";
 import type { OwnedPartition } from "./owned-partition.ts";
 import {
   decodePosition,
+  encodeBegin,
   encodeFinal,
   encodeMessage,
   encodeNumber,
@@ -68,16 +70,16 @@ export async function fill(options: TransferOptions): Promise<void> {
   const { owned, stream } = options;
   const { store, receipts } = owned.data;
   const snapshot = new Snapshot(options);
-  snapshot.send(Step.begin, encodeNumber(owned.data.lsn));
+  snapshot.send(Step.begin, encodeBegin(owned.data.lsn, store.seed));
   // From this turn on every write goes there too, behind what was sent before it.
   stream.startAt(owned.data.lsn);
   for (const encoded of receipts.encode()) snapshot.receipts(encoded);
   snapshot.flush();
-  // What is set from now on comes as a write and, in the order of the store, behind what was there before.
-  let left = store.size;
-  for (const [key, entry] of store.entries()) {
-    if (left-- === 0) break;
-    await snapshot.entry(key, entry.value, entry.expiresAtMs);
+  // An image has what its entries are at its moment; whatever changes later comes as a write, behind it.
+  for (let cursor = 0; cursor < cursorEnd; ) {
+    const { image, next } = store.image(cursor, chunkBytes);
+    await snapshot.image(image);
+    cursor = next;
   }
   await snapshot.final();
   stream.required = true;
@@ -111,11 +113,10 @@ class Snapshot {
     if (this.#batch.sizeBytes >= chunkBytes) this.flush();
   }
 
-  /** Waits after each chunk, so that requests get their turns, and while the receiver doesn't keep up. */
-  async entry(key: Buffer, value: Uint8Array, expiresAtMs: number): Promise<void> {
-    this.#batch.set(key, value, expiresAtMs);
-    if (this.#batch.sizeBytes < chunkBytes) return;
-    this.flush();
+  /** Waits after each, so that requests get their turns, and while the receiver doesn't keep up. */
+  async image(image: Buffer): Promise<void> {
+    this.#checksum = crc32(image, this.#checksum);
+    this.send(Step.image, image);
     await this.#options.pace.rest(this.#fromMs);
     await this.#until(() => this.#unconfirmedBytes < windowBytes);
     this.#fromMs = this.#options.runtime.monotonicMs();
@@ -204,7 +205,11 @@ async function attempt({ peers, owned, stream }: TransferOptions): Promise<boole
   if (answer[0] !== Position.known) return false;
   const { lsn, keys } = decodePosition(answer);
   if (lsn !== data.lsn) {
-    for (const body of fixes(owned, keys)) if (!(await ask(Step.fix, body)).equals(yes)) return false;
+    for (const body of fixes(owned, keys)) {
+      if (!(await ask(Step.fix, body)).equals(yes)) return false;
+      // What is owned no more has nothing under any key.
+      if (stream.closed) return false;
+    }
     if (!(await ask(Step.fixed, encodeNumber(data.lsn))).equals(yes)) return false;
   }
   if (stream.closed) return false;
@@ -219,9 +224,9 @@ function* fixes({ data, tail }: OwnedPartition, keys: readonly Buffer[]): Genera
   const lsn = encodeNumber(data.lsn);
   for (const encoded of data.receipts.encode()) batch.receipts(encoded);
   for (const key of [...tail, ...keys]) {
-    const entry = data.store.get(key, Number.NEGATIVE_INFINITY);
+    const entry = data.store.peek(key, Number.NEGATIVE_INFINITY);
     if (entry === undefined) batch.delete(key);
-    else batch.set(key, entry.value, entry.expiresAtMs);
+    else batch.set(key, entry);
     if (batch.sizeBytes >= chunkBytes) yield Buffer.concat([lsn, batch.take()]);
   }
   if (batch.sizeBytes > 0) yield Buffer.concat([lsn, batch.take()]);

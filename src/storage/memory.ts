@@ -1,0 +1,99 @@
+/**
+ * The memory of all stores of one node: blocks of four sizes, cut from a few large pieces outside V8's heap, given out, taken back
+ * and given out again. Nothing here is left to the garbage collector, so what is in use is known to the byte.
+ */
+
+/** Each is four of the one before. */
+export const blockBytes = [1_024, 4_096, 16_384, 65_536] as const;
+/** The largest block: what a segment of a large store is. */
+export const blockBytesMax = 65_536;
+const largest = blockBytes.length - 1;
+
+/** A piece is a quarter of what there is already, within these bounds. Pages that were never written to take no memory. */
+const pieceBytesMin = blockBytesMax;
+const pieceBytesMax = 4 * 1024 * 1024;
+
+/** A table's number of slots. A slot is 8 bytes; a page of an index grows from one to the next. */
+export const tableSlots = [16, 32, 64, 128, 256, 384, 512, 640, 800, 1_000, 1_216] as const;
+/** Tables of one size that are kept for the next one that needs it. */
+const spareTablesMax = 64;
+
+export class StoreMemory {
+  /** In bytes; Infinity for none. What is in use may pass it: those who write look at {@link excessBytes}. */
+  limitBytes: number;
+  #usedBytes = 0;
+  #pieceBytes = 0;
+  readonly #free: Buffer[][] = blockBytes.map(() => []);
+  readonly #tables: Int32Array[][] = tableSlots.map(() => []);
+
+  constructor(limitBytes: number = Number.POSITIVE_INFINITY) {
+    this.limitBytes = limitBytes;
+  }
+
+  /** Bytes of the blocks and tables that are given out. */
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** By how much the use passes the limit; negative: what is left. */
+  get excessBytes(): number {
+    return this.#usedBytes - this.limitBytes;
+  }
+
+  /** A block of one of the {@link blockBytes}; its content is arbitrary. */
+  take(sizeBytes: number): Buffer {
+    this.#usedBytes += sizeBytes;
+    return this.#block(classOf(sizeBytes));
+  }
+
+  /** Takes a block back, to be given out again at once: nothing may refer to it any more. */
+  give(block: Buffer): void {
+    this.#usedBytes -= block.length;
+    this.#free[classOf(block.length)]!.push(block);
+  }
+
+  /** A table of so many slots, all zero. */
+  takeTable(slots: number): Int32Array {
+    this.#usedBytes += slots * 8;
+    const spare = this.#tables[tableSlots.indexOf(slots as 16)]?.pop();
+    return spare === undefined ? new Int32Array(slots * 2) : spare.fill(0);
+  }
+
+  giveTable(table: Int32Array): void {
+    this.#usedBytes -= table.length * 4;
+    const spare = this.#tables[tableSlots.indexOf((table.length / 2) as 16)];
+    if (spare !== undefined && spare.length < spareTablesMax) spare.push(table);
+  }
+
+  /** Counts memory that was had elsewhere (negative: given back). */
+  count(sizeBytes: number): void {
+    this.#usedBytes += sizeBytes;
+  }
+
+  #block(size: number): Buffer {
+    const free = this.#free[size]!;
+    const known = free.pop();
+    if (known !== undefined) return known;
+    const sizeBytes = blockBytes[size]!;
+    const piece = size === largest ? this.#piece() : this.#block(size + 1);
+    for (let at = piece.length - sizeBytes; at > 0; at -= sizeBytes) {
+      free.push(Buffer.from(piece.buffer, piece.byteOffset + at, sizeBytes));
+    }
+    return Buffer.from(piece.buffer, piece.byteOffset, sizeBytes);
+  }
+
+  /**
+   * Shared, though nobody shares it: V8 collects all its garbage for every 64 MiB of other buffers that are made, and that stops
+   * the process for milliseconds each time.
+   */
+  #piece(): Buffer {
+    const quarter = Math.floor(this.#pieceBytes / 4 / blockBytesMax) * blockBytesMax;
+    const sizeBytes = Math.min(Math.max(quarter, pieceBytesMin), pieceBytesMax);
+    this.#pieceBytes += sizeBytes;
+    return Buffer.from(new SharedArrayBuffer(sizeBytes));
+  }
+}
+
+function classOf(sizeBytes: number): number {
+  return (21 - Math.clz32(sizeBytes)) >> 1;
+}
