@@ -120,8 +120,8 @@ class Worker {
 }
 
 /** Starts `bench/workers/NAME.mjs`, which uses `serve.mjs`. */
-export function startWorker(name, file) {
-  return new Worker(name, fileURLToPath(new URL(`../workers/${file}`, import.meta.url)));
+export function startWorker(name, file, execArgv = []) {
+  return new Worker(name, fileURLToPath(new URL(`../workers/${file}`, import.meta.url)), [], execArgv);
 }
 
 /** Starts the command line as a user would; resolves with the node and its HTTP port once it serves. */
@@ -145,37 +145,57 @@ export async function startServer(natsUrl, node) {
   return { worker, port };
 }
 
-/** A nats-server of this benchmark's own, with JetStream, on a free port. */
-export async function startNats() {
-  const storeDir = mkdtempSync(join(tmpdir(), "ringcache-bench-"));
-  const port = await freePort();
-  const { path } = await ensureNatsServer();
-  const args = ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", storeDir];
+/**
+ * Starts a program that isn't Node's, with `argsIn(folder)`: a temporary folder of its own, which goes when it ends.
+ * `failure()` says why it is over, if it is.
+ */
+export function startProgram(path, argsIn) {
+  const folder = mkdtempSync(join(tmpdir(), "ringcache-bench-"));
   // In a session of its own, so that a Ctrl-C doesn't end it before those that use it.
-  const child = spawn(path, args, { stdio: "ignore", detached: true });
+  const child = spawn(path, argsIn(folder), { stdio: "ignore", detached: true });
+  let failure;
+  child.on("error", (error) => {
+    failure = error.message;
+  });
+  child.on("exit", (code, signal) => {
+    failure ??= `it ended (${signal ?? `exit code ${code}`})`;
+  });
   const watch = 'read -r _; kill -9 "$0" 2>/dev/null; rm -rf "$1"';
-  const watchdog = spawn("sh", ["-c", watch, String(child.pid), storeDir], {
+  const watchdog = spawn("sh", ["-c", watch, String(child.pid), folder], {
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,
   });
-  let failure;
-  child.on("error", (error) => {
-    failure = error;
-  });
-  const stopNow = () => {
+  const stop = () => {
     child.kill("SIGKILL");
-    rmSync(storeDir, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
     watchdog.kill("SIGKILL");
+    running.delete(stop);
   };
-  running.add(stopNow);
+  running.add(stop);
+  return { name: path, pid: child.pid, folder, failure: () => failure, stop };
+}
+
+/** A nats-server of this benchmark's own, with JetStream, on a free port. */
+export async function startNats() {
+  const port = await freePort();
+  const { path } = await ensureNatsServer();
+  const server = startProgram(path, (folder) => [
+    "-a",
+    "127.0.0.1",
+    "-p",
+    String(port),
+    "-js",
+    "-sd",
+    folder,
+  ]);
   const giveUpAt = performance.now() + natsReadyMsMax;
   while (!(await hasJetStream(port))) {
-    if (failure !== undefined || child.exitCode !== null || performance.now() > giveUpAt) {
-      throw new Error(`nats-server (${path}) didn't start: ${failure?.message ?? "no answer"}`);
+    if (server.failure() !== undefined || performance.now() > giveUpAt) {
+      throw new Error(`nats-server (${path}) didn't start: ${server.failure() ?? "no answer"}`);
     }
     await sleep(20);
   }
-  return { url: `nats://127.0.0.1:${port}`, cpuMicros: () => cpuMicrosOf(child.pid) };
+  return { url: `nats://127.0.0.1:${port}`, cpuMicros: () => cpuMicrosOf(server.pid) };
 }
 
 /** The first line that a server sends says whether it has JetStream, which it has once it is ready. */
