@@ -1,5 +1,5 @@
 /** What a node writes into the members bucket: itself, and whether it has been declared dead. */
-import type { Member } from "./table.ts";
+import type { History, Member } from "./table.ts";
 
 /** What a member knows of its links to the others. */
 export interface Reach {
@@ -24,6 +24,8 @@ export interface MemberRecord extends Omit<Member, "dead">, Partial<Reach> {
 export interface LastTable {
   readonly generation: string;
   readonly epoch: number;
+  /** Of which history the table is, {@link History.id}; absent if it has none. */
+  readonly history?: string;
 }
 
 export function memberOfRecord(record: MemberRecord): Member {

@@ -376,6 +376,23 @@ test("a node that starts on the empty store makes a platform of its own, until t
   );
 });
 
+test("a cluster of strangers that has had more tables than the one that is back doesn't keep it away", async () => {
+  const [a, b] = [await start("a"), await start("b")];
+  const before = a.table;
+  for (const node of [a, b]) node.storeCut = true;
+  b.cable.cut = true;
+  store.wipe();
+  const strangers = [await start("s"), await start("t"), await start("u")];
+  await until(() => isSettled(...strangers), 5_000, "they serve everything");
+  expect(strangers[0]!.table.epoch).toBeGreaterThan(before.epoch);
+  a.storeCut = false;
+  await until(() => [a, ...strangers].every(isBack), 2 * leaseMs, "the table is back");
+  expect(a.table.history?.id).toBe(before.history?.id);
+  b.cable.cut = false;
+  b.storeCut = false;
+  await until(() => isSettled(a, b, ...strangers), 20_000, "they are all of one cluster");
+});
+
 test("a second loss before the first is repaired, and a third after it", async () => {
   const three = await threeNodes();
   const before = owners(three[0].table);

@@ -77,8 +77,11 @@ export class Restorer {
 
   /** What this node's record says of the table. Always, so that who starts on an empty store knows that there was one. */
   lastTable(): LastTable | undefined {
-    const { tables } = this.#options;
-    return tables.table.epoch > 0 ? { generation: tables.generation, epoch: tables.table.epoch } : undefined;
+    const { generation, table } = this.#options.tables;
+    const { epoch, history } = table;
+    return epoch > 0
+      ? { generation, epoch, ...(history !== undefined && { history: history.id }) }
+      : undefined;
   }
 
   #begin(): void {
@@ -136,6 +139,11 @@ export class Restorer {
     return epoch <= this.#options.tables.table.epoch;
   }
 
+  #isForeign({ history }: LastTable): boolean {
+    const own = this.#options.tables.table.history?.id;
+    return own !== undefined && history !== undefined && own !== history;
+  }
+
   /** True: the member will never know of a newer table of before the loss than this node does. */
   async #ask(member: PeerAddress): Promise<boolean> {
     const { leaseMs, peers, tables } = this.#options;
@@ -167,10 +175,10 @@ export class Restorer {
     const { leaseMs, membership, runtime, tables } = this.#options;
     const nowMs = runtime.monotonicMs();
     const waitMs = leaseMs * (1 + clockDriftMax);
-    // Who knows a newer one writes it, if it doesn't die over it.
+    // Who knows a newer one writes it, if it doesn't die over it. Nodes that began a cluster of their own count their own tables.
     const isBehind = membership.reports().some(({ lastTable, seenAtMs }) => {
       const isOfNow = lastTable?.generation === this.#generation && nowMs - seenAtMs < waitMs;
-      return isOfNow && lastTable.epoch > tables.table.epoch;
+      return isOfNow && !this.#isForeign(lastTable) && lastTable.epoch > tables.table.epoch;
     });
     if (isBehind) return false;
     const others = this.#others();
