@@ -56,8 +56,7 @@ export class Faults {
 
   join(count: number): string | undefined {
     let started = 0;
-    const sinceWipeMs = this.#cluster.sim.nowMs - (this.#health.wipedAtMs ?? Number.NEGATIVE_INFINITY);
-    if (sinceWipeMs < noticedMs) return "the members' records may not be there again";
+    if (this.#sinceWipeMs < noticedMs) return "the members' records may not be there again";
     // Of two that are cut off from each other one goes on; with newcomers that it doesn't reach, it would be the lesser part.
     if (this.#options.careful && this.#health.isTorn) return "two nodes are cut off from each other";
     while (started < count && this.#cluster.nodes.length < nodesMax) {
@@ -179,14 +178,21 @@ export class Faults {
   }
 
   #restart(ids: readonly string[], afterMs: number): void {
-    // A node that starts on an empty store while nobody else has noticed can't know that it had been another's.
-    const unnoticedMs =
-      (this.#health.wipedAtMs ?? Number.NEGATIVE_INFINITY) + noticedMs - this.#cluster.sim.nowMs;
-    this.#until(Math.max(afterMs, unnoticedMs), () => {
+    this.#until(afterMs, () => {
+      // A node that starts on an empty store while nobody else has noticed can't know that it had been another's.
+      const unnoticedMs = noticedMs - this.#sinceWipeMs;
+      if (unnoticedMs > 0) {
+        this.#restart(ids, unnoticedMs);
+        return;
+      }
       for (const id of ids) {
         if (this.#cluster.nodes.every((node) => node.id !== id)) this.#cluster.start(id);
       }
     });
+  }
+
+  get #sinceWipeMs(): number {
+    return this.#cluster.sim.nowMs - (this.#health.wipedAtMs ?? Number.NEGATIVE_INFINITY);
   }
 
   /** A disturbance of one node, that is a failure if it takes long. */
