@@ -13,6 +13,7 @@ import { printJson, printTable } from "./support/report.mjs";
 const benches = {
   "routed-rpc": "a routed get between two node processes, against NATS request/reply",
   replication: "set with one backup against none, the gap when a node is killed, the rebuild of its copies",
+  storage: "the store alone: its speed, memory and pauses, against lru-cache, Map, Redis and memcached",
   http: "GET /get of a local and of a remote key, against a bare node:http server",
   eviction:
     "hit ratios of the store against LRU, FIFO and S3-FIFO; FILE...: traces of time,key,size to use instead",
@@ -29,6 +30,7 @@ function usage() {
     "  --json       one line of JSON per comparison",
     "  --rounds N   rounds in which all take turns, 1 to 100 (5)",
     "  --seconds S  how long each takes in a round, 0.1 to 60 (2)",
+    "  --entries N  of storage, may be given more than once: 1,000 to 16,000,000 (1000000 and 10000000)",
   ].join("\n");
 }
 
@@ -42,6 +44,7 @@ function commandLine() {
     json: { type: "boolean", default: false },
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "2" },
+    entries: { type: "string", multiple: true, default: ["1000000", "10000000"] },
     help: { type: "boolean", default: false },
   };
   let parsed;
@@ -65,7 +68,11 @@ function commandLine() {
   if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 100)) refuse("--rounds is 1 to 100.");
   const seconds = Number(values.seconds);
   if (!(seconds >= 0.1 && seconds <= 60)) refuse("--seconds is 0.1 to 60.");
-  return { name, json: values.json, plan: { rounds, seconds, warmUpSeconds: seconds, files } };
+  const entries = values.entries.map(Number);
+  if (!entries.every((one) => Number.isInteger(one) && one >= 1_000 && one <= 16_000_000)) {
+    refuse("--entries is 1,000 to 16,000,000.");
+  }
+  return { name, json: values.json, plan: { rounds, seconds, warmUpSeconds: seconds, files, entries } };
 }
 
 const { name, json, plan } = commandLine();
