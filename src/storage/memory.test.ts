@@ -1,0 +1,94 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { blockBytes, StoreMemory, tableSlots } from "./memory.ts";
+
+const action = fc.oneof(
+  fc.record({ take: fc.constantFrom(...blockBytes) }),
+  fc.record({ takeTable: fc.constantFrom<number>(...tableSlots, 1_520, 1_900) }),
+  fc.record({ give: fc.nat() }),
+  fc.record({ giveTable: fc.nat() }),
+  fc.record({ count: fc.integer({ min: 0, max: 100_000 }) }),
+);
+
+test("what is given out is of the right size, nobody else's, and counted to the byte", () => {
+  fc.assert(
+    fc.property(fc.array(action, { maxLength: 120, size: "max" }), (actions) => {
+      const memory = new StoreMemory(1_000_000);
+      const blocks: { block: Buffer; filler: number }[] = [];
+      const tables: { table: Int32Array; filler: number }[] = [];
+      let counted = 0;
+      let filler = 0;
+      for (const act of actions) {
+        filler = (filler + 1) % 256;
+        if ("take" in act) {
+          const block = memory.take(act.take);
+          expect(block.length).toBe(act.take);
+          blocks.push({ block: block.fill(filler), filler });
+        } else if ("takeTable" in act) {
+          const table = memory.takeTable(act.takeTable);
+          expect(table.length).toBe(act.takeTable * 2);
+          expect(table.every((slot) => slot === 0)).toBe(true);
+          tables.push({ table: table.fill(filler), filler });
+        } else if ("give" in act) {
+          const [gone] = blocks.splice(act.give % (blocks.length || 1), 1);
+          if (gone !== undefined) memory.give(gone.block);
+        } else if ("giveTable" in act) {
+          const [gone] = tables.splice(act.giveTable % (tables.length || 1), 1);
+          if (gone !== undefined) memory.giveTable(gone.table);
+        } else {
+          memory.count(act.count);
+          counted += act.count;
+        }
+        const used =
+          blocks.reduce((sum, { block }) => sum + block.length, 0) +
+          tables.reduce((sum, { table }) => sum + table.byteLength, 0) +
+          counted;
+        expect([memory.usedBytes, memory.excessBytes]).toEqual([used, used - 1_000_000]);
+      }
+      for (const { block, filler } of blocks) expect(block.every((byte) => byte === filler)).toBe(true);
+      for (const { table, filler } of tables) expect(table.every((slot) => slot === filler)).toBe(true);
+      for (const { block } of blocks) memory.give(block);
+      for (const { table } of tables) memory.giveTable(table);
+      memory.count(-counted);
+      expect(memory.usedBytes).toBe(0);
+    }),
+  );
+});
+
+test("a block that came back is given out again before another is made", () => {
+  const memory = new StoreMemory();
+  for (const sizeBytes of blockBytes) {
+    const block = memory.take(sizeBytes);
+    memory.give(block);
+    expect(memory.take(sizeBytes)).toBe(block);
+  }
+});
+
+test("smaller blocks are cut from a larger one until it is used up", () => {
+  const memory = new StoreMemory();
+  const taken = Array.from({ length: 64 }, () => memory.take(1_024));
+  expect(new Set(taken.map(({ buffer }) => buffer)).size).toBe(1);
+  expect(taken[0]!.buffer.byteLength).toBe(65_536);
+  expect(new Set(taken.map(({ byteOffset }) => byteOffset)).size).toBe(64);
+  expect(memory.take(1_024).buffer).not.toBe(taken[0]!.buffer);
+});
+
+test("a table that came back is given out again, empty", () => {
+  const memory = new StoreMemory();
+  const table = memory.takeTable(640);
+  table.fill(7);
+  memory.giveTable(table);
+  const again = memory.takeTable(640);
+  expect(again).toBe(table);
+  expect(again.every((slot) => slot === 0)).toBe(true);
+});
+
+test("without a limit there is never an excess, and the limit can be changed", () => {
+  const memory = new StoreMemory();
+  memory.take(65_536);
+  expect(memory.excessBytes).toBe(Number.NEGATIVE_INFINITY);
+  memory.limitBytes = 65_536;
+  expect(memory.excessBytes).toBe(0);
+  memory.take(1_024);
+  expect(memory.excessBytes).toBe(1_024);
+});
