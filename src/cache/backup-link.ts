@@ -16,8 +16,6 @@ const spareMax = 16;
 export const unconfirmedBytesMax = 48 * 1024 * 1024;
 /** Handed to the peer link and not answered; the rest waits here, so that a slow backup isn't asked twice for the same. */
 const windowBytes = 4 * 1024 * 1024;
-/** Turns for which writes that come together are collected: some tens of microseconds. */
-const gatherTurns = 3;
 /** Far longer than a window takes: what has broken is known sooner. */
 const sendTimeoutMs = 10_000;
 const resendMsMin = 5;
@@ -49,7 +47,8 @@ export interface BackupLinkOptions {
 interface Batch {
   readonly bytes: Buffer;
   sizeBytes: number;
-  writes: number;
+  /** Of the last write in it that has a receipt; empty if none has. */
+  origin: string;
   /** The last write of each stream in it. */
   readonly last: Map<WriteStream, number>;
   confirmed: boolean;
@@ -117,37 +116,30 @@ export class BackupLink {
     }
     if (batch === undefined) {
       const bytes = this.#buffer(sizeBytes);
-      batch = { bytes, sizeBytes: 0, writes: 0, last: new Map(), confirmed: false, attempt: 0 };
+      batch = { bytes, sizeBytes: 0, origin: "", last: new Map(), confirmed: false, attempt: 0 };
       this.#open = batch;
     }
     const place = { session: stream.session, partition, lsn, settled };
-    batch.sizeBytes = putWrite(batch.bytes, batch.sizeBytes, place, write);
-    batch.writes++;
+    const from = batch.sizeBytes;
+    batch.sizeBytes = putWrite(batch.bytes, from, place, write, batch.origin);
+    batch.origin = write.receipt?.origin ?? batch.origin;
     batch.last.set(stream, lsn);
-    this.#unconfirmedBytes += sizeBytes;
+    this.#unconfirmedBytes += batch.sizeBytes - from;
     this.#flushSoon();
   }
 
   #flushSoon(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    this.#gather(gatherTurns);
+    this.#peers.atTurnEnd(this.to, this.#flushNow);
   }
 
-  /** The messages are what costs most: each wakes the other process, and its answer this one. So there are to be few. */
-  #gather(turns: number): void {
-    this.#runtime.soon(() => {
-      const writes = this.#open?.writes ?? 0;
-      // One that comes alone doesn't wait for others; where there are several, more are just being read.
-      if (writes > 1 && turns > 1 && this.#inFlightBytes === 0) {
-        this.#gather(turns - 1);
-        return;
-      }
-      this.#flushing = false;
-      // What comes while a message is under way waits for its answer, or until it fills one.
-      if (this.#inFlightBytes === 0) this.flush();
-    });
-  }
+  readonly #flushNow = (): void => {
+    this.#flushing = false;
+    // What comes while a message is under way waits for its answer, or until it fills one: the messages are what costs most,
+    // as each wakes the other process, and its answer this one.
+    if (this.#inFlightBytes === 0) this.flush();
+  };
 
   /** Hands over to the peer link what was collected; what is sent there afterwards arrives afterwards. */
   flush(): void {

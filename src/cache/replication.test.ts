@@ -113,7 +113,8 @@ class Network {
       new Promise<Buffer>((resolve, failed) =>
         call(peer, kind, payload, timeoutMs, { reply: resolve, failed }),
       );
-    return { call, requestPromise } as unknown as Peers;
+    const atTurnEnd = (_peer: PeerAddress, fn: () => void): void => void setImmediate(fn);
+    return { call, requestPromise, atTurnEnd } as unknown as Peers;
   }
 }
 

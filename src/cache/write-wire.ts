@@ -2,17 +2,19 @@
  * Writes on their way from an owner to a backup: many in one message, of any partitions. All integers are big-endian.
  *
  * One write: u32 session, u16 partition, u48 lsn, u48 settled, u8 kind, u8 length of the origin, u32 key length, u32 value
- * length, f64 expiry; if there is an origin: u48 sequence, u48 oldest, origin; key, value.
+ * length, f64 expiry; if there is an origin: u48 sequence, u48 oldest, origin; key, value. A length of 255 stands for the
+ * origin of the write with one before, in the same message: most come from the same few routers.
  */
 
 export const WriteKind = { set: 1, delete: 2 } as const;
 
 const headerBytes = 36;
 const receiptBytes = 12;
+const sameOrigin = 255;
 
 /** By what a router that sends a write again is told that it was carried out. */
 export interface Receipt {
-  /** The router's incarnation. */
+  /** The router's incarnation: 1 to 254 characters of Latin-1. */
   readonly origin: string;
   /** See `Sending`. */
   readonly sequence: number;
@@ -34,17 +36,22 @@ export interface Write {
   receipt: Receipt | undefined;
 }
 
+/** At most: less if the origin is the same as that of the write before. */
 export function writeSizeBytes(key: Buffer, value: Uint8Array, receipt: Receipt | undefined): number {
   const origin = receipt === undefined ? 0 : receiptBytes + receipt.origin.length;
   return headerBytes + origin + key.length + value.length;
 }
 
-/** Writes one write at `at` into `bytes`, which has room for it; returns where it ends. */
+/**
+ * Writes one write at `at` into `bytes`, which has room for it; returns where it ends. `originBefore`: that of the last write
+ * with a receipt in this message; empty if there is none.
+ */
 export function putWrite(
   bytes: Buffer,
   at: number,
   place: { session: number; partition: number; lsn: number; settled: number },
   write: { kind: number; key: Buffer; value: Uint8Array; expiresAtMs: number; receipt: Receipt | undefined },
+  originBefore: string,
 ): number {
   const { kind, key, value, expiresAtMs, receipt } = write;
   let end = bytes.writeUInt32BE(place.session, at);
@@ -52,14 +59,15 @@ export function putWrite(
   end = bytes.writeUIntBE(place.lsn, end, 6);
   end = bytes.writeUIntBE(place.settled, end, 6);
   bytes[end++] = kind;
-  bytes[end++] = receipt === undefined ? 0 : receipt.origin.length;
+  const isSame = receipt !== undefined && receipt.origin === originBefore;
+  bytes[end++] = receipt === undefined ? 0 : isSame ? sameOrigin : receipt.origin.length;
   end = bytes.writeUInt32BE(key.length, end);
   end = bytes.writeUInt32BE(value.length, end);
   end = bytes.writeDoubleBE(expiresAtMs, end);
   if (receipt !== undefined) {
     end = bytes.writeUIntBE(receipt.sequence, end, 6);
     end = bytes.writeUIntBE(receipt.oldest, end, 6);
-    end += bytes.write(receipt.origin, end, "latin1");
+    if (!isSame) end += bytes.write(receipt.origin, end, "latin1");
   }
   bytes.set(key, end);
   end += key.length;
@@ -67,7 +75,10 @@ export function putWrite(
   return end + value.length;
 }
 
-/** Calls `visit` with each write, in order; the object is the same every time. Throws a RangeError if they end within one. */
+/**
+ * Calls `visit` with each write, in order; the object, and that of the receipt, is the same every time. Throws a RangeError if
+ * they end within one.
+ */
 export function readWrites(message: Buffer, visit: (write: Write) => void): void {
   const write: Write = {
     session: 0,
@@ -80,6 +91,7 @@ export function readWrites(message: Buffer, visit: (write: Write) => void): void
     value: message,
     receipt: undefined,
   };
+  const receipt = { origin: "", sequence: 0, oldest: 0 };
   for (let at = 0; at < message.length; ) {
     write.session = message.readUInt32BE(at);
     write.partition = message.readUInt16BE(at + 4);
@@ -93,11 +105,14 @@ export function readWrites(message: Buffer, visit: (write: Write) => void): void
     at += headerBytes;
     write.receipt = undefined;
     if (originLength > 0) {
-      const sequence = message.readUIntBE(at, 6);
-      const oldest = message.readUIntBE(at + 6, 6);
+      receipt.sequence = message.readUIntBE(at, 6);
+      receipt.oldest = message.readUIntBE(at + 6, 6);
       at += receiptBytes;
-      write.receipt = { origin: message.toString("latin1", at, at + originLength), sequence, oldest };
-      at += originLength;
+      if (originLength !== sameOrigin) {
+        receipt.origin = message.toString("latin1", at, at + originLength);
+        at += originLength;
+      } else if (receipt.origin === "") throw new RangeError("no write before has an origin");
+      write.receipt = receipt;
     }
     const keyEnd = at + keyLength;
     const valueEnd = keyEnd + valueLength;

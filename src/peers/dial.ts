@@ -1,6 +1,7 @@
-/** One connection that this node makes: it connects, authenticates, and then carries requests out and replies in. */
+/** One connection that this node makes: it connects, authenticates, and then carries requests and replies, of both sides. */
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Timer } from "../runtime.ts";
+import { outOfTurn } from "./carrier.ts";
 import type { LinkContext } from "./context.ts";
 import {
   FrameDecoder,
@@ -12,6 +13,7 @@ import {
 } from "./frames.ts";
 import { decodeWelcome, encodeHello, encodeProof, nonceBytes, sameIdentity } from "./handshake.ts";
 import type { PeerAddress } from "./messages.ts";
+import { Requests, type RequestsOwner } from "./requests.ts";
 import type { ByteStream, CloseReason, StreamHandlers } from "./transport.ts";
 
 /**
@@ -28,7 +30,7 @@ export interface DialOwner {
   ended(end: DialEnd, error: Error | undefined): void;
 }
 
-export class Dial implements StreamHandlers, FrameHandler {
+export class Dial implements StreamHandlers, FrameHandler, RequestsOwner {
   readonly writer: FrameWriter;
   readonly #context: LinkContext;
   readonly #peer: PeerAddress;
@@ -42,6 +44,8 @@ export class Dial implements StreamHandlers, FrameHandler {
   #over = false;
   #closed: (() => void) | undefined;
   #bytesIn = 0;
+  /** The peer's, once the connection is open. */
+  readonly #requests: Requests;
 
   constructor(context: LinkContext, peer: PeerAddress, timeoutMs: number, owner: DialOwner) {
     const { runtime, platform, secret, self } = context;
@@ -58,6 +62,12 @@ export class Dial implements StreamHandlers, FrameHandler {
     });
     this.#stream = context.transport.connect(peer.host, peer.port, this);
     this.writer = new FrameWriter(runtime, this.#stream);
+    this.#requests = new Requests(context, peer, this);
+  }
+
+  /** The peer's requests that have not been answered. */
+  get inFlightIncoming(): number {
+    return this.#requests.inFlight;
   }
 
   get bytesIn(): number {
@@ -76,14 +86,17 @@ export class Dial implements StreamHandlers, FrameHandler {
     try {
       this.#decoder.push(bytes);
     } catch (error) {
-      this.invalid(messageOf(error));
+      this.invalid("FRAME_INVALID", messageOf(error));
     }
   }
 
-  frame(type: FrameType, _kind: number, callId: number, payload: Buffer): void {
-    if (type === FrameType.reply && this.#open) this.#owner.reply(callId, payload);
-    else if (type === FrameType.welcome && !this.#open) this.#welcome(payload);
-    else throw new RingcacheError("FRAME_INVALID", `a frame of type ${type} out of turn`);
+  frame(type: FrameType, kind: number, callId: number, payload: Buffer): void {
+    if (this.#open) {
+      if (type === FrameType.reply) this.#owner.reply(callId, payload);
+      else if (type === FrameType.request) this.#requests.request(kind, callId, payload);
+      else throw outOfTurn(type);
+    } else if (type === FrameType.welcome) this.#welcome(payload);
+    else throw outOfTurn(type);
   }
 
   close(reason: CloseReason): void {
@@ -92,12 +105,12 @@ export class Dial implements StreamHandlers, FrameHandler {
     this.#closed = undefined;
   }
 
-  /** The peer broke the protocol: closes the connection and says so. */
-  invalid(why: string): void {
+  /** The peer broke the protocol, or a request of its couldn't be dealt with: closes the connection and says so. */
+  invalid(code: "FRAME_INVALID" | "OVERLOADED" | "VALUE_TOO_LARGE" | "INTERNAL", why: string): void {
     if (this.#over) return;
     const { id, host, port } = this.#peer;
-    this.#context.log.warn({ peer: id, host, port, code: "FRAME_INVALID" }, `closing the link: ${why}`);
-    this.#finish("lost", new RingcacheError("FRAME_INVALID", why));
+    this.#context.log.warn({ peer: id, host, port, code }, `closing the link: ${why}`);
+    this.#finish("lost", new RingcacheError(code, why));
   }
 
   /** Closes at once; the owner is not told. */
@@ -146,6 +159,7 @@ export class Dial implements StreamHandlers, FrameHandler {
     this.#over = true;
     this.#timeout.cancel();
     this.#decoder.stop();
+    this.#requests.stop();
     this.writer.close();
   }
 }

@@ -183,7 +183,9 @@ const noSlab: Buffer = Buffer.alloc(0);
 export class FrameWriter {
   readonly #runtime: Runtime;
   readonly #stream: ByteStream;
-  readonly #flushSoon = (): void => this.flush();
+  readonly #endSoon = (): void => this.#endTurn();
+  /** See {@link atTurnEnd}. */
+  #atTurnEnd: (() => void)[] = [];
   #slab = noSlab;
   /** The part of the slab that was written since the last flush: [#from, #to). */
   #from = 0;
@@ -194,6 +196,7 @@ export class FrameWriter {
   #part = partBytes;
   #scheduled = false;
   #closed = false;
+  #batches = 0;
   #framesWritten = 0;
   #framesFlushed = 0;
   #bytes = 0;
@@ -228,6 +231,11 @@ export class FrameWriter {
     return this.#scheduled;
   }
 
+  /** How many batches are over. */
+  get batches(): number {
+    return this.#batches;
+  }
+
   /** `payload` may be reused when this returns; at most {@link payloadSizeBytesMax} bytes. */
   write(type: FrameType, kind: number, callId: number, payload: Uint8Array): void {
     if (this.#closed) return;
@@ -252,15 +260,22 @@ export class FrameWriter {
       this.#part *= partGrowth;
       this.#send();
     }
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      this.#runtime.soon(this.#flushSoon);
-    }
+    this.#schedule();
+  }
+
+  /**
+   * Calls `fn` once at the end of this turn, before its batch is flushed: what `fn` writes goes out in the same write. It is
+   * called when the writer has been closed meanwhile, too.
+   */
+  atTurnEnd(fn: () => void): void {
+    this.#atTurnEnd.push(fn);
+    this.#schedule();
   }
 
   /** Hands the batch to the stream now. */
   flush(): void {
     this.#scheduled = false;
+    this.#batches++;
     this.#part = partBytes;
     this.#send();
   }
@@ -280,6 +295,23 @@ export class FrameWriter {
     const filled = this.#filled;
     this.#filled = [];
     for (const bytes of filled) this.#stream.write(bytes);
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#runtime.soon(this.#endSoon);
+  }
+
+  #endTurn(): void {
+    if (this.#atTurnEnd.length > 0) {
+      const fns = this.#atTurnEnd;
+      this.#atTurnEnd = [];
+      // What is written now goes out at once in any case: in parts it would only be more writes.
+      this.#part = Number.POSITIVE_INFINITY;
+      for (const fn of fns) fn();
+    }
+    this.flush();
   }
 
   /** Drops what has not been flushed; it is never sent. */

@@ -15,7 +15,7 @@ import { RingcacheError } from "../errors.ts";
 import type { PeerIdentity } from "./messages.ts";
 
 /** Nodes that speak another version don't understand each other's frames. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 export const nonceBytes = 32;
 const macBytes = 32;

@@ -1,6 +1,10 @@
-/** A connection that another node made to this one: it authenticates, then brings requests in and takes replies. */
+/**
+ * A connection that another node made to this one: it authenticates, then brings requests in and takes replies. It can be the
+ * {@link Carrier} of this node's own calls as well.
+ */
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Timer } from "../runtime.ts";
+import { type Carrier, type CarrierUser, deliverReply, outOfTurn } from "./carrier.ts";
 import type { LinkContext } from "./context.ts";
 import {
   FrameDecoder,
@@ -9,10 +13,11 @@ import {
   FrameWriter,
   frameSizeBytesMax,
   handshakeFrameSizeBytesMax,
-  payloadSizeBytesMax,
 } from "./frames.ts";
 import { decodeHello, encodeWelcome, nonceBytes, proofIsRight, sameIdentity } from "./handshake.ts";
-import type { IncomingRequest, PeerIdentity } from "./messages.ts";
+import type { PeerIdentity } from "./messages.ts";
+import { PendingCalls } from "./pending.ts";
+import { Requests, type RequestsOwner } from "./requests.ts";
 import type { ByteStream, StreamHandlers } from "./transport.ts";
 
 /** How long a stranger may stay without proving that it is none. */
@@ -33,33 +38,9 @@ interface Challenge {
   readonly welcome: Buffer;
 }
 
-class Request implements IncomingRequest {
-  readonly payload: Buffer;
-  readonly #link: IncomingLink;
-  readonly #kind: number;
-  readonly #callId: number;
-  #answered = false;
-
-  constructor(link: IncomingLink, kind: number, callId: number, payload: Buffer) {
-    this.#link = link;
-    this.#kind = kind;
-    this.#callId = callId;
-    this.payload = payload;
-  }
-
-  get from(): PeerIdentity {
-    return this.#link.from;
-  }
-
-  reply(payload: Uint8Array): void {
-    if (this.#answered) return;
-    this.#answered = true;
-    this.#link.reply(this.#kind, this.#callId, payload);
-  }
-}
-
-export class IncomingLink implements StreamHandlers, FrameHandler {
+export class IncomingLink implements StreamHandlers, FrameHandler, RequestsOwner, Carrier {
   readonly writer: FrameWriter;
+  readonly calls: PendingCalls;
   readonly #context: LinkContext;
   readonly #stream: ByteStream;
   readonly #owner: IncomingOwner;
@@ -68,9 +49,10 @@ export class IncomingLink implements StreamHandlers, FrameHandler {
   /** Whom the link was meant for; a link meant for another carries no requests. */
   readonly #self: PeerIdentity;
   #challenge: Challenge | undefined;
-  #from: PeerIdentity | undefined;
+  /** Once it is authenticated. */
+  #requests: Requests | undefined;
+  #user: CarrierUser | undefined;
   #over = false;
-  #inFlight = 0;
   #bytesIn = 0;
   #closed: (() => void) | undefined;
 
@@ -81,22 +63,23 @@ export class IncomingLink implements StreamHandlers, FrameHandler {
     this.#self = context.self;
     this.#decoder = new FrameDecoder(this, handshakeFrameSizeBytesMax);
     this.writer = new FrameWriter(context.runtime, stream);
+    this.calls = new PendingCalls(context.inFlightCallsMax);
     this.#timeout = context.runtime.after(authenticationTimeoutMs, () => {
       // What it has to say may be among the input that is ready, if this event loop stalled.
       context.runtime.soon(() => {
-        if (this.#from === undefined) this.destroy();
+        if (this.#requests === undefined) this.destroy();
       });
     });
   }
 
-  /** Only for an authenticated link. */
-  get from(): PeerIdentity {
-    return this.#from!;
+  /** Who the other side has proved to be; undefined while it hasn't, and once the connection is over. */
+  get from(): PeerIdentity | undefined {
+    return this.#over ? undefined : this.#requests?.from;
   }
 
   /** Requests that have not been answered. */
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#requests?.inFlight ?? 0;
   }
 
   get bytesIn(): number {
@@ -109,16 +92,18 @@ export class IncomingLink implements StreamHandlers, FrameHandler {
     try {
       this.#decoder.push(bytes);
     } catch (error) {
-      this.#invalid("FRAME_INVALID", messageOf(error));
+      this.invalid("FRAME_INVALID", messageOf(error));
     }
   }
 
   frame(type: FrameType, kind: number, callId: number, payload: Buffer): void {
-    if (this.#from !== undefined && type === FrameType.request) this.#request(kind, callId, payload);
-    else if (this.#challenge === undefined && type === FrameType.hello) this.#hello(payload);
-    else if (this.#from === undefined && this.#challenge !== undefined && type === FrameType.proof) {
-      this.#proof(this.#challenge, payload);
-    } else throw new RingcacheError("FRAME_INVALID", `a frame of type ${type} out of turn`);
+    if (this.#requests !== undefined) {
+      if (type === FrameType.request) this.#requests.request(kind, callId, payload);
+      else if (type === FrameType.reply) deliverReply(this.#context, this.calls, callId, payload);
+      else throw outOfTurn(type);
+    } else if (this.#challenge === undefined && type === FrameType.hello) this.#hello(payload);
+    else if (this.#challenge !== undefined && type === FrameType.proof) this.#proof(this.#challenge, payload);
+    else throw outOfTurn(type);
   }
 
   close(): void {
@@ -128,21 +113,13 @@ export class IncomingLink implements StreamHandlers, FrameHandler {
     this.#closed = undefined;
   }
 
-  reply(kind: number, callId: number, payload: Uint8Array): void {
-    if (this.#over) return;
-    this.#inFlight--;
-    if (payload.length > payloadSizeBytesMax) {
-      this.#invalid("VALUE_TOO_LARGE", `a reply of ${payload.length} bytes to a request of kind ${kind}`);
-      return;
-    }
-    this.writer.write(FrameType.reply, kind, callId, payload);
-    const { queuedBytesMax } = this.#context;
-    if (this.writer.queuedBytes > queuedBytesMax) {
-      this.#invalid(
-        "OVERLOADED",
-        `the peer doesn't take its replies: more than ${queuedBytesMax} bytes wait`,
-      );
-    }
+  /** Whether it carries calls of this node's already. */
+  get carries(): boolean {
+    return this.#user !== undefined;
+  }
+
+  carry(user: CarrierUser | undefined): void {
+    this.#user = user;
   }
 
   /** Closes at once. */
@@ -160,9 +137,9 @@ export class IncomingLink implements StreamHandlers, FrameHandler {
   }
 
   /** A stranger gets no byte, and no line in the log that it could fill the disk with. */
-  #invalid(code: "FRAME_INVALID" | "OVERLOADED" | "VALUE_TOO_LARGE" | "INTERNAL", why: string): void {
+  invalid(code: "FRAME_INVALID" | "OVERLOADED" | "VALUE_TOO_LARGE" | "INTERNAL", why: string): void {
     if (this.#over) return;
-    const from = this.#from;
+    const from = this.#requests?.from;
     const fields = { peer: from?.id, remote: this.#stream.remote, code };
     if (from === undefined) this.#context.log.debug(fields, `turned a stranger away: ${why}`);
     else this.#context.log.error(fields, `closing the link: ${why}`);
@@ -185,33 +162,21 @@ export class IncomingLink implements StreamHandlers, FrameHandler {
     if (!sameIdentity(to, this.#self) || !proofIsRight(this.#context.secret, payload, hello, welcome)) {
       throw new RingcacheError("FRAME_INVALID", "not a proof of who it is");
     }
-    this.#from = from;
+    this.#requests = new Requests(this.#context, from, this);
     this.#timeout.cancel();
     this.#decoder.sizeBytesMax = frameSizeBytesMax;
     this.#owner.authenticated(this);
   }
 
-  #request(kind: number, callId: number, payload: Buffer): void {
-    const { handlers, inFlightCallsMax } = this.#context;
-    const handler = handlers[kind];
-    if (handler === undefined) {
-      throw new RingcacheError("FRAME_INVALID", `a request of the unknown kind ${kind}`);
-    }
-    if (++this.#inFlight > inFlightCallsMax) {
-      this.#invalid("OVERLOADED", `more than ${inFlightCallsMax} requests wait for an answer`);
-      return;
-    }
-    try {
-      handler(new Request(this, kind, callId, payload));
-    } catch (error) {
-      this.#invalid("INTERNAL", `the handler of kind ${kind} threw: ${messageOf(error)}`);
-    }
-  }
-
   #stop(): void {
+    if (this.#over) return;
     this.#over = true;
     this.#timeout.cancel();
     this.#decoder.stop();
+    this.#requests?.stop();
     this.writer.close();
+    const user = this.#user;
+    this.#user = undefined;
+    user?.carrierLost();
   }
 }

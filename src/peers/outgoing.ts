@@ -1,6 +1,8 @@
 /** This node's calls to one peer: dials it, again when the connection is lost, and ends every call exactly once. */
 import { messageOf, type Outcome, RingcacheError } from "../errors.ts";
 import type { Timer } from "../runtime.ts";
+import { CallQueue } from "./call-queue.ts";
+import { type Carrier, type CarrierUser, deliverReply, outOfTurn } from "./carrier.ts";
 import type { LinkContext } from "./context.ts";
 import { Dial, type DialEnd, type DialOwner } from "./dial.ts";
 import { FrameType, type FrameWriter, payloadSizeBytesMax } from "./frames.ts";
@@ -12,14 +14,11 @@ const sweepMs = 10;
 const backoffMsMin = 50;
 const backoffMsMax = 1_000;
 
-/** A call made before the link is open. */
-interface QueuedCall {
-  readonly callId: number;
-  readonly kind: number;
-  readonly payload: Buffer;
-}
+/** How long calls are held for the change to the peer's connection, and until it is tried again. */
+const changeMsMax = 5;
+const changeAgainMs = 1_000;
 
-export class OutgoingLink implements DialOwner {
+export class OutgoingLink implements DialOwner, CarrierUser {
   readonly peer: PeerAddress;
   readonly #context: LinkContext;
   /** Called when nothing keeps this link: it isn't retained, and it isn't connected. */
@@ -27,20 +26,27 @@ export class OutgoingLink implements DialOwner {
   #retained = false;
   #closed = false;
   #dial: Dial | undefined;
-  /** That of the open connection. */
+  /** Where calls go: that of the open connection, or of the carrier. */
   #writer: FrameWriter | undefined;
+  /** While calls are held, as those under way over this node's own connection are the last there. */
+  #holding: Timer | undefined;
+  #changeAgain: Timer | undefined;
+  /** The peer's connection, if calls go over that. */
+  #carrier: Carrier | undefined;
   #retry: Timer | undefined;
   /** Attempts that failed in a row. */
   #failures = 0;
   #upAtMs = 0;
   #pending: PendingCalls;
-  #queue: QueuedCall[] = [];
-  #queuedBytes = 0;
+  /** Calls that wait for the connection, or for the change to the peer's. */
+  readonly #queue = new CallQueue();
   #sweepTimer: Timer | undefined;
   #sweepAtMs = Number.POSITIVE_INFINITY;
   readonly #sweepSoon: () => void;
   /** The time at which this turn's batch was begun: the clock is read once per turn, not once per call. */
   #turnMs = 0;
+  /** Which batch of the writer that was. */
+  #turnBatch = -1;
   #bytesIn = 0;
   #bytesOut = 0;
 
@@ -66,6 +72,11 @@ export class OutgoingLink implements DialOwner {
     return this.#pending.waiting;
   }
 
+  /** The peer's requests over this node's connection that have not been answered. */
+  get inFlightIncoming(): number {
+    return this.#dial?.inFlightIncoming ?? 0;
+  }
+
   get bytesIn(): number {
     return this.#bytesIn + (this.#dial?.bytesIn ?? 0);
   }
@@ -75,7 +86,7 @@ export class OutgoingLink implements DialOwner {
   }
 
   get queuedBytes(): number {
-    return this.#queuedBytes + (this.#writer?.queuedBytes ?? 0);
+    return this.#queue.bytes + (this.#dial?.writer.queuedBytes ?? 0);
   }
 
   /** Keeps the connection up from now on. */
@@ -86,18 +97,21 @@ export class OutgoingLink implements DialOwner {
 
   call(kind: number, payload: Uint8Array, timeoutMs: number, handler: CallHandler): void {
     const { runtime, queuedBytesMax } = this.#context;
-    const writer = this.#writer;
+    const writer = this.#holding === undefined ? this.#writer : undefined;
     if (payload.length > payloadSizeBytesMax) {
       const message = `a request of ${payload.length} bytes; at most ${payloadSizeBytesMax} can be sent`;
       failSoon(this.#context, handler, new RingcacheError("VALUE_TOO_LARGE", message));
       return;
     }
-    const queuedBytes = writer === undefined ? this.#queuedBytes : writer.queuedBytes;
+    const queuedBytes = writer === undefined ? this.#queue.bytes : writer.queuedBytes;
     if (queuedBytes + payload.length > queuedBytesMax) {
       this.#overloaded(handler, `${queuedBytes} bytes wait to be sent`);
       return;
     }
-    if (writer === undefined || !writer.batching) this.#turnMs = runtime.monotonicMs();
+    if (writer === undefined || !writer.batching || writer.batches !== this.#turnBatch) {
+      this.#turnMs = runtime.monotonicMs();
+      this.#turnBatch = writer?.batches ?? -1;
+    }
     const deadlineMs = this.#turnMs + timeoutMs;
     const frame = writer === undefined ? notWritten : writer.framesWritten + 1;
     const callId = this.#pending.add(handler, deadlineMs, frame);
@@ -110,9 +124,14 @@ export class OutgoingLink implements DialOwner {
       writer.write(FrameType.request, kind, callId, payload);
       return;
     }
-    this.#queue.push({ callId, kind, payload: Buffer.from(payload) });
-    this.#queuedBytes += payload.length;
+    this.#queue.add(callId, kind, payload);
     this.#connect();
+  }
+
+  /** See {@link FrameWriter.atTurnEnd}. */
+  atTurnEnd(fn: () => void): void {
+    if (this.#writer === undefined) this.#context.runtime.soon(fn);
+    else this.#writer.atTurnEnd(fn);
   }
 
   /** Ends every call with `code` and closes the connection; the link is not to be used again. */
@@ -134,33 +153,52 @@ export class OutgoingLink implements DialOwner {
   }
 
   opened(): void {
-    const writer = this.#dial!.writer;
-    this.#writer = writer;
+    this.#writer = this.#dial!.writer;
     this.#upAtMs = this.#context.runtime.monotonicMs();
     // A connection that is lost again and again is dialed with a pause; a first loss is looked into at once.
     this.#failures = Math.min(this.#failures, 1);
-    const queue = this.#queue;
-    this.#queue = [];
-    this.#queuedBytes = 0;
-    for (const { callId, kind, payload } of queue) {
-      if (!this.#pending.has(callId)) continue;
-      this.#pending.written(callId, writer.framesWritten + 1);
-      writer.write(FrameType.request, kind, callId, payload);
-    }
+    this.changeOver();
+    this.#sendQueued();
     this.#context.linkEvent(this.peer, "up");
   }
 
   reply(callId: number, payload: Buffer): void {
-    const handler = this.#pending.take(callId);
-    if (handler === undefined) {
-      this.#dial?.invalid(`a reply to the unknown call ${callId}`);
+    if (this.#carrier !== undefined) throw outOfTurn(FrameType.reply);
+    deliverReply(this.#context, this.#pending, callId, payload);
+    if (this.#holding !== undefined) this.changeOver();
+  }
+
+  /**
+   * Takes the peer's connection, if there is one for it, for all further calls. Those under way over this node's own are
+   * waited for: what is called later arrives later. If that takes long, it is tried again later.
+   */
+  changeOver(): void {
+    if (this.#writer === undefined || this.#carrier !== undefined) return;
+    const carrier = this.#context.carrierFrom(this.peer);
+    if (carrier === undefined) return;
+    const { runtime } = this.#context;
+    if (this.#pending.size > this.#queue.size) {
+      if (this.#changeAgain !== undefined) return;
+      this.#holding ??= runtime.after(changeMsMax, () => {
+        this.#holding = undefined;
+        this.#sendQueued();
+        this.#changeAgain = runtime.after(changeAgainMs, () => {
+          this.#changeAgain = undefined;
+          this.changeOver();
+        });
+      });
       return;
     }
-    try {
-      handler.reply(payload);
-    } catch (error) {
-      this.#defect(error);
-    }
+    this.#stopChange();
+    carrier.carry(this);
+    this.#carrier = carrier;
+    this.#writer = carrier.writer;
+    this.#sendQueued();
+  }
+
+  carrierLost(): void {
+    this.#dial!.destroy();
+    this.ended("lost", undefined);
   }
 
   ended(end: DialEnd, error: Error | undefined): void {
@@ -193,6 +231,28 @@ export class OutgoingLink implements DialOwner {
     linkEvent(this.peer, end === "lost" ? "down" : end);
   }
 
+  /** Makes the calls that waited, where calls go now. */
+  #sendQueued(): void {
+    const writer = this.#writer!;
+    const before = this.#pending;
+    const now = this.#carrier?.calls ?? before;
+    this.#pending = now;
+    for (const { callId, kind, payload } of this.#queue.takeAll()) {
+      const call = before.withdraw(callId);
+      if (call === undefined) continue;
+      const id = now.add(call.handler, call.deadlineMs, writer.framesWritten + 1);
+      if (id < 0) this.#full(call.handler);
+      else writer.write(FrameType.request, kind, id, payload);
+    }
+  }
+
+  #stopChange(): void {
+    this.#holding?.cancel();
+    this.#changeAgain?.cancel();
+    this.#holding = undefined;
+    this.#changeAgain = undefined;
+  }
+
   /** Dials, unless that is done, under way or about to be tried again. */
   #connect(): void {
     if (this.#closed || this.#dial !== undefined || this.#retry !== undefined) return;
@@ -204,9 +264,15 @@ export class OutgoingLink implements DialOwner {
     const dial = this.#dial;
     this.#bytesIn += dial?.bytesIn ?? 0;
     this.#bytesOut += dial?.writer.bytes ?? 0;
+    // What was written to the peer's own connection will be sent, unless that is over.
+    this.#carrier?.writer.flush();
+    this.#carrier?.carry(undefined);
+    const flushed = (this.#carrier?.writer ?? dial?.writer)?.framesFlushed ?? 0;
+    this.#carrier = undefined;
+    this.#stopChange();
     this.#dial = undefined;
     this.#writer = undefined;
-    return dial?.writer.framesFlushed ?? 0;
+    return flushed;
   }
 
   #shut(code: "LINK_LOST" | "CLOSED", why: string): Dial | undefined {
@@ -227,10 +293,9 @@ export class OutgoingLink implements DialOwner {
     why: string,
     cause: { cause?: unknown },
   ): void {
-    const calls = this.#pending.all();
+    const calls = this.#pending.abandonAll();
     this.#pending = new PendingCalls(this.#context.inFlightCallsMax);
-    this.#queue = [];
-    this.#queuedBytes = 0;
+    this.#queue.takeAll();
     this.#disarmSweep();
     if (calls.length === 0) return;
     this.#context.runtime.soon(() => {
@@ -263,9 +328,9 @@ export class OutgoingLink implements DialOwner {
     const { runtime, inFlightCallsMax } = this.#context;
     this.#overloaded(handler, `${inFlightCallsMax} calls have not been answered`);
     // A peer that let half of them pass their deadline unanswered won't answer those: start over with a new link.
-    const dial = this.#dial;
-    if (dial !== undefined && this.#pending.abandoned * 2 >= inFlightCallsMax) {
-      runtime.soon(() => dial.invalid("it leaves calls unanswered"));
+    const connection = this.#carrier ?? this.#dial;
+    if (connection !== undefined && this.#pending.abandoned * 2 >= inFlightCallsMax) {
+      runtime.soon(() => connection.invalid("FRAME_INVALID", "it leaves calls unanswered"));
     }
   }
 
@@ -288,10 +353,7 @@ export class OutgoingLink implements DialOwner {
     const next = this.#pending.nextDeadlineMs();
     if (next !== Number.POSITIVE_INFINITY) this.#armSweep(next);
     if (expired.length === 0) return;
-    if (this.#queue.length > 0) {
-      this.#queue = this.#queue.filter(({ callId }) => this.#pending.has(callId));
-      this.#queuedBytes = this.#queue.reduce((sum, { payload }) => sum + payload.length, 0);
-    }
+    if (this.#queue.size > 0) this.#queue.keep((callId) => this.#pending.has(callId));
     for (const call of expired) {
       const outcome = call.frame === notWritten ? "none" : "unknown";
       this.#fail(call, "DEADLINE_EXCEEDED", `${this.peer.id} didn't answer in time`, outcome, {});

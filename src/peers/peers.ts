@@ -1,10 +1,11 @@
 /**
- * The links between this node and the others. Each direction has its own: this node's calls go over the links it
- * dialed; the links it accepted carry the others' requests and its replies.
+ * The links between this node and the others. Each node dials the others that it calls, and knows by that connection whom it
+ * reaches; where two nodes dial each other, the calls of both go over one of the two connections (`carrier.ts`).
  */
 import { RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
+import { type Carrier, goesOverTheirs } from "./carrier.ts";
 import type { LinkContext } from "./context.ts";
 import { Dial } from "./dial.ts";
 import { sameIdentity } from "./handshake.ts";
@@ -29,7 +30,7 @@ export interface PeersOptions {
   readonly secret: Uint8Array;
   /** Per link and direction, 1 to 65,536 (the default). */
   readonly inFlightCallsMax?: number;
-  /** Per link and direction; 64 MiB by default. */
+  /** Per connection; 64 MiB by default. Calls are refused beyond it; replies may add as many. */
   readonly queuedBytesMax?: number;
   /** For connecting and the handshake together; 2,000 by default. */
   readonly connectTimeoutMs?: number;
@@ -87,6 +88,7 @@ export class Peers implements IncomingOwner {
       inFlightCallsMax,
       queuedBytesMax: options.queuedBytesMax ?? 64 * 1024 * 1024,
       connectTimeoutMs: options.connectTimeoutMs ?? 2_000,
+      carrierFrom: (peer) => this.#carrierFrom(peer),
       linkEvent: (peer, event) => this.#emit(peer, event),
     };
   }
@@ -132,11 +134,20 @@ export class Peers implements IncomingOwner {
    * retained peer's calls wait for the next one, at most a second away. `payload` may be reused on return.
    */
   call(peer: PeerAddress, kind: number, payload: Uint8Array, timeoutMs: number, handler: CallHandler): void {
-    const last = this.#lastUsed.get(peer.id);
-    const link = last !== undefined && leadsTo(last, peer) ? last : this.#linkTo(peer);
+    const link = this.#linkTo(peer);
     if (link === undefined) {
       failSoon(this.#context, handler, new RingcacheError("CLOSED", "the peer links have been closed"));
     } else link.call(kind, payload, timeoutMs, handler);
+  }
+
+  /**
+   * Calls `fn` at the end of this event-loop turn, just before all that was written to `peer` in it is sent: what `fn` calls
+   * there goes out in the same write.
+   */
+  atTurnEnd(peer: PeerAddress, fn: () => void): void {
+    const link = this.#linkTo(peer);
+    if (link === undefined) this.#context.runtime.soon(fn);
+    else link.atTurnEnd(fn);
   }
 
   /** {@link call} for messages of which there are few; the reply is a copy. */
@@ -227,6 +238,7 @@ export class Peers implements IncomingOwner {
       inFlight += link.inFlight;
       bytesIn += link.bytesIn;
       bytesOut += link.bytesOut;
+      inFlightIncoming += link.inFlightIncoming;
       queuedBytes += link.queuedBytes;
     }
     for (const link of this.#incoming) {
@@ -250,6 +262,9 @@ export class Peers implements IncomingOwner {
 
   authenticated(link: IncomingLink): void {
     this.#strangers.delete(link);
+    for (const outgoing of this.#outgoing.values()) {
+      if (link.from !== undefined && sameIdentity(outgoing.peer, link.from)) outgoing.changeOver();
+    }
   }
 
   closed(link: IncomingLink): void {
@@ -283,6 +298,8 @@ export class Peers implements IncomingOwner {
   /** Undefined once closed. */
   #linkTo(peer: PeerAddress): OutgoingLink | undefined {
     if (this.#closing !== undefined) return undefined;
+    const last = this.#lastUsed.get(peer.id);
+    if (last !== undefined && leadsTo(last, peer)) return last;
     const key = keyOf(peer);
     let link = this.#outgoing.get(key);
     if (link === undefined) {
@@ -291,6 +308,14 @@ export class Peers implements IncomingOwner {
     }
     this.#lastUsed.set(peer.id, link);
     return link;
+  }
+
+  #carrierFrom(peer: PeerIdentity): Carrier | undefined {
+    if (!goesOverTheirs(this.#context.self, peer)) return undefined;
+    for (const link of this.#incoming) {
+      if (link.from !== undefined && sameIdentity(link.from, peer) && !link.carries) return link;
+    }
+    return undefined;
   }
 
   #forget(link: OutgoingLink): void {

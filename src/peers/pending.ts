@@ -36,12 +36,17 @@ export class PendingCalls {
 
   /** Calls whose caller still waits. */
   get waiting(): number {
-    return this.#handlers.length - this.#free.length - this.#abandoned;
+    return this.size - this.#abandoned;
   }
 
   /** Calls that were sent, were given up at their deadline, and have not been answered. */
   get abandoned(): number {
     return this.#abandoned;
+  }
+
+  /** Calls that wait, and those that a reply may still come to. */
+  get size(): number {
+    return this.#handlers.length - this.#free.length;
   }
 
   /** The new call's id, or -1 when the table is full. */
@@ -67,9 +72,11 @@ export class PendingCalls {
     return this.#handlers[slot] !== undefined && this.#uses[slot] === callId >>> slotBits;
   }
 
-  /** Notes that a call which waited for the link has been written as this frame. */
-  written(callId: number, frame: number): void {
-    this.#frames[callId & slotMask] = frame;
+  /** Takes out a call that was not yet written, to be made elsewhere; undefined if there is no such call any more. */
+  withdraw(callId: number): { handler: CallHandler; deadlineMs: number } | undefined {
+    const deadlineMs = this.#deadlinesMs[callId & slotMask]!;
+    const handler = this.take(callId);
+    return handler && { handler, deadlineMs };
   }
 
   /** Ends the call that was answered and returns its handler; undefined if there is no such call. */
@@ -90,7 +97,7 @@ export class PendingCalls {
     const ended: EndedCall[] = [];
     for (let slot = 0; slot < this.#handlers.length; slot++) {
       const handler = this.#handlers[slot];
-      if (handler === undefined || this.#deadlinesMs[slot]! > nowMs) continue;
+      if (handler === undefined || handler === abandoned || this.#deadlinesMs[slot]! > nowMs) continue;
       const frame = this.#frames[slot]!;
       ended.push({ handler, frame });
       if (frame === notWritten) {
@@ -111,15 +118,9 @@ export class PendingCalls {
     return next;
   }
 
-  /** Every call whose caller still waits. The table is not to be used afterwards. */
-  all(): EndedCall[] {
-    const calls: EndedCall[] = [];
-    for (let slot = 0; slot < this.#handlers.length; slot++) {
-      const handler = this.#handlers[slot];
-      if (handler === undefined || handler === abandoned) continue;
-      calls.push({ handler, frame: this.#frames[slot]! });
-    }
-    return calls;
+  /** Every call whose caller still waits: nobody does any more. The reply to one that was written may still come. */
+  abandonAll(): EndedCall[] {
+    return this.expire(never);
   }
 
   #release(slot: number): void {
