@@ -90,10 +90,15 @@ function check(segments: Segments, image: Buffer): boolean {
   for (let at = 0; at < image.length; ) {
     const marks = image[at]!;
     const isKnown = (marks & (Mark.dead | Mark.own | 0x80)) === 0;
-    if (!isKnown || at + headerBytesOf(marks) > image.length) {
+    const contentFrom = at + headerBytesOf(marks);
+    if (!isKnown || contentFrom > image.length)
       throw new RangeError("an image has a record of no known form");
+    if ((marks & Mark.expires) !== 0 && expiresAtMsAt(image, at) === 0) {
+      throw new RangeError("an image has a record that expires at no time");
     }
     const contentBytes = keyLengthAt(image, at) + valueLengthAt(image, at);
+    // Before the record's size is asked for, which is an integer of 32 bits.
+    if (contentBytes > image.length - contentFrom) throw new RangeError("an image ends within a record");
     isWhole &&= !segments.isLarge(contentBytes);
     at += recordBytesAt(image, at);
     if (at > image.length) throw new RangeError("an image ends within a record");
