@@ -21,6 +21,12 @@ export interface NodeConfig {
   readonly backups: number;
   /** Failure zone: no backup is in its owner's. Empty if none is named. */
   readonly zone: string;
+  /**
+   * For the entries of this node, those of its backup copies included, as measured by the process's size: at least
+   * {@link maxMemoryBytesMin}; 0: half of what the machine or its container has.
+   */
+  readonly maxMemoryBytes: number;
+  readonly eviction: EvictionPolicy;
   /** How long an operation may wait before it fails. */
   readonly requestDeadlineMs: number;
   /** How often a node renews its member record. */
@@ -30,6 +36,16 @@ export interface NodeConfig {
   /** How long a drain may take before the node leaves with what it still holds. */
   readonly drainTimeoutMs: number;
 }
+
+/**
+ * What goes when memory is short. `s3-fifo`: what was asked for least, by S3-FIFO. `lru`: least recently used, approximated by a
+ * second chance for what was asked for (CLOCK). `none`: nothing, writes are refused.
+ */
+export const evictionPolicies = ["s3-fifo", "lru", "none"] as const;
+export type EvictionPolicy = (typeof evictionPolicies)[number];
+
+/** 4 MiB. */
+export const maxMemoryBytesMin = 4 * 1024 * 1024;
 
 /** With more, a table of 16,384 partitions would outgrow the 1 MiB that a NATS message has by default. */
 export const backupsMax = 3;
@@ -44,6 +60,8 @@ export const defaultNodeConfig: NodeConfig = {
   advertiseHttp: "",
   backups: 1,
   zone: "",
+  maxMemoryBytes: 0,
+  eviction: "s3-fifo",
   requestDeadlineMs: 5_000,
   heartbeatMs: 1_000,
   leaseMs: 3_000,

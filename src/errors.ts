@@ -32,6 +32,10 @@ export const errorTable = {
     meaning: "The request's deadline passed; `outcome` says whether it may have been carried out.",
   },
   OVERLOADED: { status: 503, meaning: "A bounded queue is full; the operation was not carried out." },
+  MEMORY_FULL: {
+    status: 507,
+    meaning: "The memory of a node is full and `--eviction` is `none`; the write was not carried out.",
+  },
   NOT_READY: {
     status: 503,
     meaning:

@@ -3,6 +3,7 @@
  * unchanged on the virtual clock of the simulator. No other file touches `Date`, timers or `Math.random`.
  */
 import { randomBytes } from "node:crypto";
+import { totalmem } from "node:os";
 
 /** A pending callback. `cancel` after it ran, or twice, does nothing. */
 export interface Timer {
@@ -45,6 +46,13 @@ export const systemRuntime: Runtime = {
   randomBytes: (size) => randomBytes(size),
   random: () => Math.random(),
 };
+
+/** What this process may use, in bytes: what the machine has, or its container, if that has less. */
+export function machineMemoryBytes(): number {
+  // Without a limit the kernel names none, or one beyond all memory.
+  const limitBytes = process.constrainedMemory() ?? 0;
+  return limitBytes > 0 ? Math.min(limitBytes, totalmem()) : totalmem();
+}
 
 /** Resolves after `delayMs` on the runtime's clock. */
 export function sleep(runtime: Runtime, delayMs: number): Promise<void> {

@@ -86,7 +86,13 @@ export interface StatsReport {
   readonly backup_entries: number;
   /** The partitions of the whole cluster that have fewer copies than they are to have. */
   readonly under_replicated: readonly number[];
+  /** Memory that the entries of this node take, those of its copies included. */
+  readonly memory_bytes: number;
+  /** What they may take. */
+  readonly memory_max_bytes: number;
   readonly total_expired_by_ttl: number;
+  /** Entries that went for want of memory. */
+  readonly total_evicted: number;
   readonly total_cleaned_by_release: number;
   readonly total_partitions_lost: number;
   readonly ring: RingStats;

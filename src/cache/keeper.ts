@@ -8,12 +8,14 @@ import type { PartitionKeeper } from "../ring/keeper.ts";
 import type { Ring } from "../ring/ring.ts";
 import { type Member, memberOf, namedIn, type Row } from "../ring/table.ts";
 import { type Runtime, sleep } from "../runtime.ts";
+import type { PartitionStore } from "../storage/partition-store.ts";
 import { BackupLink } from "./backup-link.ts";
 import { BackupStream } from "./backup-stream.ts";
 import { noBytes } from "./command.ts";
 import { Copies, type Copy, copyOf } from "./copies.ts";
 import { OwnedPartition } from "./owned-partition.ts";
 import type { Partitions } from "./partitions.ts";
+import { MemoryPressure } from "./pressure.ts";
 import { Receipts } from "./receipts.ts";
 import type { Stores } from "./stores.ts";
 import { fill, Pace, resume, type TransferOptions } from "./transfer.ts";
@@ -48,6 +50,7 @@ export class CacheKeeper implements PartitionKeeper {
   readonly #links = new Map<string, BackupLink>();
   readonly #asking = new Set<Copy>();
   readonly #pace: Pace;
+  readonly #pressure: MemoryPressure;
   #sessions = 0;
   #closed = false;
 
@@ -65,8 +68,22 @@ export class CacheKeeper implements PartitionKeeper {
         return owned?.since === since && owned.streams.some((stream) => stream.session === session);
       },
     });
-    ring.peers.handle(PeerKind.handoff, (request) => this.#copies.serveTransfer(request));
-    ring.peers.handle(PeerKind.replica, (request) => this.#copies.serveWrites(request));
+    this.#pressure = new MemoryPressure({
+      peers: ring.peers,
+      runtime,
+      stores,
+      partitions,
+      copies: () => this.#copiesByOwner(),
+      member: (incarnation) => ring.table.members.find((member) => member.incarnation === incarnation),
+    });
+    ring.peers.handle(PeerKind.handoff, (request) => {
+      this.#copies.serveTransfer(request);
+      this.#pressure.noticed();
+    });
+    ring.peers.handle(PeerKind.replica, (request) => {
+      this.#copies.serveWrites(request);
+      this.#pressure.noticed();
+    });
   }
 
   /** Partitions of which this node holds a copy that could be promoted, and their entries. */
@@ -138,6 +155,8 @@ export class CacheKeeper implements PartitionKeeper {
     const tail = wanted ? (copy?.tail ?? []) : [];
     const owned = new OwnedPartition(ring.nodeId, partition, row.since, data, tail);
     owned.onBroken = () => ring.backupsChanged();
+    owned.onWritten = (sizeBytes) => this.#pressure.written(sizeBytes);
+    owned.isFull = () => this.#pressure.isFull(owned);
     partitions.open(owned);
   }
 
@@ -249,9 +268,17 @@ export class CacheKeeper implements PartitionKeeper {
 
   close(): void {
     this.#closed = true;
+    this.#pressure.close();
     this.#copies.clear();
     for (const link of this.#links.values()) link.close();
     this.#links.clear();
+  }
+
+  *#copiesByOwner(): Generator<{ store: PartitionStore; owner: Member | undefined }> {
+    const { table } = this.#options.ring;
+    for (const [partition, { store }] of this.#copies.entries()) {
+      yield { store, owner: memberOf(table, table.rows[partition]!.owner) };
+    }
   }
 
   #transfer(owned: OwnedPartition, stream: BackupStream): TransferOptions {

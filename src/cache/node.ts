@@ -31,7 +31,7 @@ export class CacheNode implements Door {
   static async start(options: CacheNodeOptions): Promise<CacheNode> {
     const { config, runtime, log } = options;
     const partitions = new Partitions(runtime, config.partitions);
-    const stores = new Stores({ runtime, maxMemoryBytes: Number.POSITIVE_INFINITY, eviction: "s3-fifo" });
+    const stores = new Stores({ runtime, ...config });
     const parts: { current: Parts | undefined } = { current: undefined };
     try {
       const ring = await Ring.join({
@@ -45,7 +45,7 @@ export class CacheNode implements Door {
           joining.on("lost", (lost) =>
             partitions.lost(lost.filter((p) => joining.nodeForPartition(p) === config.node)),
           );
-          parts.current = { partitions, router, keeper };
+          parts.current = { partitions, router, keeper, stores };
           return keeper;
         },
       });
@@ -89,12 +89,17 @@ export class CacheNode implements Door {
   }
 
   stats(): StatsReport {
-    const { partitions, keeper } = this.#parts;
+    const { partitions, keeper, stores } = this.#parts;
     return statsReport({
       node: this.nodeId,
       table: this.ring.table,
       owned: this.ring.ownedPartitions(),
-      totals: { ...partitions.totals(), backupEntries: keeper.backups().entries },
+      totals: {
+        ...partitions.totals(),
+        backupEntries: keeper.backups().entries,
+        memoryBytes: stores.memory.usedBytes,
+        memoryMaxBytes: stores.memory.limitBytes,
+      },
       ring: this.ring.stats(),
     });
   }
@@ -167,4 +172,5 @@ interface Parts {
   readonly partitions: Partitions;
   readonly router: Router;
   readonly keeper: CacheKeeper;
+  readonly stores: Stores;
 }

@@ -50,8 +50,17 @@ export class OwnedPartition implements StreamOwner {
   serving = false;
   /** A required backup says that it has no copy. */
   onBroken: () => void = () => {};
+  /** Called after each write of a command, with about how many bytes it has added. */
+  onWritten: (sizeBytes: number) => void = () => {};
+  /** Whether nothing may be added. */
+  isFull: () => boolean = () => false;
+  /** The last command was not carried out, as it would have added something. */
+  refused = false;
   /** The last command's answer rests on a write that not all backups have: it is given to {@link wait}. */
   mustWait = false;
+  /** Entries that were removed after their expiry, and before it for want of memory. */
+  expired = 0;
+  evicted = 0;
   readonly #node: string;
   /** Something has moved: what waits for it looks again. */
   readonly #progress = new Set<() => void>();
@@ -114,6 +123,12 @@ export class OwnedPartition implements StreamOwner {
         return this.#reply(before === true);
       }
     }
+    const adds = command.op === Op.set || command.op === Op.cas;
+    this.refused = adds && this.isFull();
+    if (this.refused) {
+      this.mustWait = false;
+      return this.#reply(false);
+    }
     const lsn = this.data.lsn;
     let reply = this.#apply(command, nowMs, receipt);
     if (receipt !== undefined) {
@@ -128,6 +143,7 @@ export class OwnedPartition implements StreamOwner {
     if (this.mustWait && (this.data.lsn > lsn ? planted.ackBeforeBackups : planted.readUnreplicated)) {
       this.mustWait = false;
     }
+    if (adds && this.data.lsn > lsn) this.onWritten(command.key.length + command.value.length);
     return reply;
   }
 
@@ -148,13 +164,20 @@ export class OwnedPartition implements StreamOwner {
   }
 
   /** Removes expired entries, as a write of the owner's own; returns how many entries were looked at. */
-  sweep(nowMs: number, limit: number): { seen: number; expired: number } {
-    let expired = 0;
-    const seen = this.data.store.sweep(nowMs, limit, (key) => {
-      expired++;
+  sweep(nowMs: number, limit: number): number {
+    return this.data.store.sweep(nowMs, limit, (key) => {
+      this.expired++;
       this.#replicate(WriteKind.delete, key, noBytes, 0, undefined);
     });
-    return { seen, expired };
+  }
+
+  /** Evicts as a write of the owner's own; see `PartitionStore.evict`. Returns how many entries were looked at. */
+  evict(limit: number, nowMs: number): number {
+    return this.data.store.evict(limit, nowMs, (key, hasExpired) => {
+      if (hasExpired) this.expired++;
+      else this.evicted++;
+      this.#replicate(WriteKind.delete, key, noBytes, 0, undefined);
+    });
   }
 
   /** Fails the answers whose time is over: the writes themselves go on. */

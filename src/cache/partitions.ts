@@ -6,8 +6,13 @@ import type { OwnedPartition } from "./owned-partition.ts";
 import type { Totals } from "./reports.ts";
 
 const sweepEveryMs = 50;
-/** Entries looked at in one turn: well under a millisecond. */
-const sweepEntriesMax = 2_000;
+/** While more is due than one turn removes. */
+const sweepAgainMs = 2;
+/** Entries looked at in one turn, and how long that may take. */
+const sweepEntriesMax = 10_000;
+const sweepMs = 1;
+/** Of one partition, before the clock is looked at. */
+const sweepEntriesAtOnce = 256;
 
 export class Partitions {
   readonly #runtime: Runtime;
@@ -15,7 +20,9 @@ export class Partitions {
   readonly #stale = new Map<number, OwnedPartition>();
   #sweepTimer: Timer;
   #sweepAt = 0;
+  /** Of the partitions that are here no more. */
   #expired = 0;
+  #evicted = 0;
   #cleaned = 0;
   #lost = 0;
 
@@ -36,6 +43,10 @@ export class Partitions {
     return found;
   }
 
+  *all(): Generator<OwnedPartition> {
+    for (const owned of this.#partitions) if (owned !== undefined) yield owned;
+  }
+
   find(partition: number): OwnedPartition | undefined {
     return this.#partitions[partition];
   }
@@ -49,6 +60,8 @@ export class Partitions {
     const removed = this.#partitions[partition];
     if (removed === undefined) return undefined;
     this.#cleaned += removed.data.store.size;
+    this.#expired += removed.expired;
+    this.#evicted += removed.evicted;
     this.#partitions[partition] = undefined;
     if (planted.serveStaleCopy) this.#stale.set(partition, removed);
     removed.close(error);
@@ -75,14 +88,18 @@ export class Partitions {
     for (const owned of this.#partitions) owned?.data.receipts.review(isMember, nowMs);
   }
 
-  totals(): Omit<Totals, "backupEntries"> {
+  totals(): Omit<Totals, "backupEntries" | "memoryBytes" | "memoryMaxBytes"> {
     let entries = 0;
     let entriesWithTtl = 0;
-    for (const owned of this.#partitions) {
-      entries += owned?.data.store.size ?? 0;
-      entriesWithTtl += owned?.data.store.sizeWithTtl ?? 0;
+    let expired = this.#expired;
+    let evicted = this.#evicted;
+    for (const owned of this.all()) {
+      entries += owned.data.store.size;
+      entriesWithTtl += owned.data.store.sizeWithTtl;
+      expired += owned.expired;
+      evicted += owned.evicted;
     }
-    return { entries, entriesWithTtl, expired: this.#expired, cleaned: this.#cleaned, lost: this.#lost };
+    return { entries, entriesWithTtl, expired, evicted, cleaned: this.#cleaned, lost: this.#lost };
   }
 
   /** The most answers of one partition that wait for its backups. */
@@ -92,23 +109,26 @@ export class Partitions {
     return most;
   }
 
-  /** Goes round the partitions, a bounded number of entries a turn; and fails the answers that are late. */
+  /** Goes round the partitions, for a bounded time a turn; and fails the answers that are late. */
   #sweep(): void {
     const nowMs = this.#runtime.wallMs();
+    const startMs = this.#runtime.monotonicMs();
     let left = sweepEntriesMax;
-    for (let i = 0; i < this.#partitions.length && left > 0; i++) {
+    let isBehind = false;
+    for (let i = 0; i < this.#partitions.length && !isBehind; i++) {
       const owned = this.#partitions[this.#sweepAt];
       // While a partition is sealed, opening or behind with its backups, nothing is written that nobody asked for.
-      if (owned?.serving === true && !owned.isCongested) {
-        const { seen, expired } = owned.sweep(nowMs, left);
-        left -= seen;
-        this.#expired += expired;
+      while (owned?.serving === true && !owned.isCongested && !isBehind) {
+        const looked = owned.sweep(nowMs, sweepEntriesAtOnce);
+        if (looked === 0) break;
+        left -= looked;
+        isBehind = left <= 0 || this.#runtime.monotonicMs() - startMs >= sweepMs;
       }
-      if (left > 0) this.#sweepAt = (this.#sweepAt + 1) % this.#partitions.length;
+      if (!isBehind) this.#sweepAt = (this.#sweepAt + 1) % this.#partitions.length;
     }
     const monotonicMs = this.#runtime.monotonicMs();
     for (const owned of this.#partitions)
       if (owned !== undefined && owned.waiting > 0) owned.expire(monotonicMs);
-    this.#sweepTimer = this.#runtime.after(sweepEveryMs, () => this.#sweep());
+    this.#sweepTimer = this.#runtime.after(isBehind ? sweepAgainMs : sweepEveryMs, () => this.#sweep());
   }
 }

@@ -65,7 +65,17 @@ test("status: copies, what lacks one, what is being copied, moved or unowned", (
 });
 
 test("stats: the node's own partitions with their copies, and the copies that it holds", () => {
-  const totals = { entries: 5, entriesWithTtl: 2, backupEntries: 7, expired: 1, cleaned: 3, lost: 4 };
+  const totals = {
+    entries: 5,
+    entriesWithTtl: 2,
+    memoryBytes: 7,
+    memoryMaxBytes: 9,
+    evicted: 6,
+    backupEntries: 7,
+    expired: 1,
+    cleaned: 3,
+    lost: 4,
+  };
   expect(statsReport({ node: "a", table, owned: [0, 1, 4], totals, ring })).toEqual({
     node_id: "a",
     entries: 5,
@@ -77,7 +87,10 @@ test("stats: the node's own partitions with their copies, and the copies that it
     backup_partition_count: 2,
     backup_entries: 7,
     under_replicated: [1, 3, 6],
+    memory_bytes: 7,
+    memory_max_bytes: 9,
     total_expired_by_ttl: 1,
+    total_evicted: 6,
     total_cleaned_by_release: 3,
     total_partitions_lost: 4,
     ring,

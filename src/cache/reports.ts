@@ -12,7 +12,11 @@ export interface Totals {
   readonly entriesWithTtl: number;
   /** In the copies that it holds for other owners. */
   readonly backupEntries: number;
+  /** Memory that its entries take, copies included, and what they may take; in bytes. */
+  readonly memoryBytes: number;
+  readonly memoryMaxBytes: number;
   readonly expired: number;
+  readonly evicted: number;
   readonly cleaned: number;
   readonly lost: number;
 }
@@ -40,7 +44,10 @@ export function statsReport({ node, table, owned, totals, ring }: StatsSources):
     backup_partition_count: backups.length,
     backup_entries: totals.backupEntries,
     under_replicated: underReplicated(table, copies),
+    memory_bytes: totals.memoryBytes,
+    memory_max_bytes: totals.memoryMaxBytes,
     total_expired_by_ttl: totals.expired,
+    total_evicted: totals.evicted,
     total_cleaned_by_release: totals.cleaned,
     total_partitions_lost: totals.lost,
     ring,

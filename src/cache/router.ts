@@ -24,6 +24,7 @@ import {
   encodeCommand,
   encodeFound,
   encodeNotOwner,
+  fullAnswer,
   lateAnswer,
   overloadedAnswer,
   unsettledAnswer,
@@ -106,7 +107,8 @@ export class Router {
       request.reply(lateAnswer);
     } else {
       const reply = owned.apply(command, this.runtime.wallMs(), receipt);
-      if (!owned.mustWait) answerRequest(request, reply);
+      if (owned.refused) request.reply(fullAnswer);
+      else if (!owned.mustWait) answerRequest(request, reply);
       else owned.wait(new RemoteAnswer(request, reply, this.runtime.monotonicMs() + command.leftMs));
     }
   }
@@ -209,6 +211,10 @@ class Operation implements Waiter, CallHandler {
       const sent = this.#unansweredAs !== "";
       const receipt = sent ? { origin, sequence: this.#sequence, oldest: this.#router.oldest } : undefined;
       const reply = owned.apply(this.#command, runtime.wallMs(), receipt);
+      if (owned.refused) {
+        this.#refuse(ring.nodeId);
+        return;
+      }
       const done: Done = (error, answer) => this.#finish(error, answer);
       if (owned.mustWait) owned.wait(new LocalAnswer(done, reply, this.deadlineAtMs));
       else this.#finish(undefined, reply);
@@ -251,6 +257,9 @@ class Operation implements Waiter, CallHandler {
         if (changes(this.#command)) this.#unansweredAs = this.#sentAs;
         this.#wait(retryMs);
         break;
+      case Answer.full:
+        this.#refuse(node);
+        break;
       case Answer.overloaded:
         this.#fail("OVERLOADED", `node "${node}" has too many operations waiting`);
         break;
@@ -288,7 +297,17 @@ class Operation implements Waiter, CallHandler {
       this.#fail("OVERLOADED", "too many operations are waiting on this node");
   }
 
-  #fail(code: "DEADLINE_EXCEEDED" | "OVERLOADED" | "LINK_LOST" | "CLOSED", message: string): void {
+  #refuse(node: string): void {
+    this.#fail(
+      "MEMORY_FULL",
+      `node "${node}" or a backup of it has no memory left, and nothing may be evicted`,
+    );
+  }
+
+  #fail(
+    code: "DEADLINE_EXCEEDED" | "OVERLOADED" | "LINK_LOST" | "CLOSED" | "MEMORY_FULL",
+    message: string,
+  ): void {
     const outcome = this.#unansweredAs === "" ? "none" : "unknown";
     this.#finish(new RingcacheError(code, message, { outcome }), undefined);
   }

@@ -1,13 +1,13 @@
 /** Makes the stores of one node: they share its memory, and each has a hash seed of its own unless it is a copy of another. */
-import type { Runtime } from "../runtime.ts";
-import type { EvictionPolicy } from "../storage/evictor.ts";
+import type { EvictionPolicy } from "../config.ts";
+import { machineMemoryBytes, type Runtime } from "../runtime.ts";
 import { type HashSeed, seedBytes, seedOf } from "../storage/hash.ts";
 import { StoreMemory } from "../storage/memory.ts";
 import { PartitionStore } from "../storage/partition-store.ts";
 
 export interface StoresOptions {
   readonly runtime: Runtime;
-  /** For all stores together. */
+  /** For all stores together; 0: half of what the machine or its container has. */
   readonly maxMemoryBytes: number;
   readonly eviction: EvictionPolicy;
 }
@@ -19,7 +19,7 @@ export class Stores {
 
   constructor({ runtime, maxMemoryBytes, eviction }: StoresOptions) {
     this.#runtime = runtime;
-    this.memory = new StoreMemory(maxMemoryBytes);
+    this.memory = new StoreMemory(maxMemoryBytes || Math.floor(machineMemoryBytes() / 2));
     this.eviction = eviction;
   }
 

@@ -100,6 +100,8 @@ export const Answer = {
   closed: 6,
   /** Carried out here, but perhaps not for good: to be sent again under its number. A read: to be asked again. */
   unsettled: 7,
+  /** Not carried out: there is no memory for it. */
+  full: 8,
 } as const;
 
 const foundHeaderBytes = 9;
@@ -121,6 +123,7 @@ export const absentAnswer: Buffer = Buffer.from([Answer.absent]);
 export const lateAnswer: Buffer = Buffer.from([Answer.late]);
 export const overloadedAnswer: Buffer = Buffer.from([Answer.overloaded]);
 export const closedAnswer: Buffer = Buffer.from([Answer.closed]);
+export const fullAnswer: Buffer = Buffer.from([Answer.full]);
 export const unsettledAnswer: Buffer = Buffer.from([Answer.unsettled]);
 
 export function encodeNotOwner(epoch: number): Buffer {

@@ -1,5 +1,5 @@
 import { CacheNode } from "../cache/node.ts";
-import { defaultNodeConfig } from "../config.ts";
+import { defaultNodeConfig, maxMemoryBytesMin } from "../config.ts";
 import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
 import { startHttp } from "../http/server.ts";
 import { tcpTransport } from "../peers/tcp.ts";
@@ -89,6 +89,8 @@ async function startNodes(
         platform: values.platform,
         partitions: values.partitions,
         backups: values.backups,
+        maxMemoryBytes: Math.max(Math.floor(values["max-memory"] / values.nodes), maxMemoryBytesMin),
+        eviction: values.eviction,
         peerHost: "127.0.0.1",
         advertiseHost: "127.0.0.1",
         advertiseHttp: formatAddress({ host, port }),

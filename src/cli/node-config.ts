@@ -23,6 +23,8 @@ export function nodeConfig(values: Values, http: Address, interfaces: Interfaces
     }),
     backups: values.backups,
     zone: values.zone,
+    maxMemoryBytes: values["max-memory"],
+    eviction: values.eviction,
     requestDeadlineMs: values["request-deadline"],
     heartbeatMs: values.heartbeat,
     leaseMs: values.lease,

@@ -2,12 +2,13 @@
  * Every command and every option, in one table: the parser, the help, `docs/options.md` and the validation are made
  * from it. A flag beats its environment variable, which beats the default.
  */
-import { backupsMax, defaultNodeConfig } from "../config.ts";
+import { backupsMax, defaultNodeConfig, evictionPolicies } from "../config.ts";
 import {
   address,
   duration,
   httpUrl,
   type Kind,
+  memory,
   name,
   natsServers,
   oneOf,
@@ -142,6 +143,24 @@ export const options = {
     commands: node,
     description:
       "Failure zone of this node, such as its rack or data centre: no copy lies in the same named zone as its owner.",
+  }),
+  "max-memory": option({
+    kind: memory,
+    default: "50%",
+    env: "RINGCACHE_MAX_MEMORY",
+    commands: nodes,
+    description:
+      "Memory for the entries of this node, those of its backup copies included; a share is one of what the machine " +
+      "or its container has. `dev` divides it among its nodes.",
+  }),
+  eviction: option({
+    kind: oneOf(...evictionPolicies),
+    default: defaultNodeConfig.eviction,
+    env: "RINGCACHE_EVICTION",
+    commands: nodes,
+    description:
+      "What goes when that memory is full: what is asked for least (s3-fifo), what was asked for longest ago (lru), or " +
+      "nothing (none), and writes are refused. Give all nodes the same.",
   }),
   "request-deadline": option({
     kind: duration("10ms", "10m"),

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { backupsMax, defaultNodeConfig } from "../config.ts";
+import { machineMemoryBytes } from "../runtime.ts";
 import { CommandError } from "./command-error.ts";
 import { nodeConfig } from "./node-config.ts";
 import { optionNames, options } from "./options.ts";
@@ -259,13 +260,27 @@ describe("the configuration of a node", () => {
   const interfaces = { lo: [loopback], eth0: [external] };
   const config = (args: string) => nodeConfig(run(args).values, http, interfaces);
 
-  test("its defaults are defaultNodeConfig, but for the addresses", () => {
+  test("its defaults are defaultNodeConfig, but for the addresses and the share of memory in bytes", () => {
     expect(config("")).toEqual({
       ...defaultNodeConfig,
+      maxMemoryBytes: Math.floor(machineMemoryBytes() / 2),
       peerHost: "127.0.0.1",
       advertiseHost: "127.0.0.1",
       advertiseHttp: "127.0.0.1:8080",
     });
+  });
+
+  test.each([
+    ["512mb", 512 * 1024 ** 2],
+    ["1.5GB", 1.5 * 1024 ** 3],
+    ["4096kb", 4 * 1024 ** 2],
+    ["25%", Math.floor(machineMemoryBytes() / 4)],
+  ])("--max-memory %s is %i bytes", (text, bytes) => {
+    expect(config(`--max-memory ${text}`).maxMemoryBytes).toBe(bytes);
+  });
+
+  test.each(["512", "1mb", "0%", "91%", "-5mb", "1tb", ""])("--max-memory %s is refused", (text) => {
+    expect(refusal([`--max-memory=${text}`]).exitCode).toBe(2);
   });
 
   test("backups and zone are handed on", () => {

@@ -1,6 +1,8 @@
 /** The kinds of value that an option can take: how each is written, read and bounded. */
 import { isIPv6 } from "node:net";
 import * as v from "valibot";
+import { maxMemoryBytesMin } from "../config.ts";
+import { machineMemoryBytes } from "../runtime.ts";
 
 export interface Kind<T> {
   /** Stands for the value in the help; empty for a switch, which takes none. */
@@ -83,6 +85,25 @@ function durationMs(text: string): number {
   const [, amount = "", unit = ""] = /^([\d.]+)(ms|s|m)$/.exec(text) ?? [];
   return Math.round(Number(amount) * (unitMs[unit] ?? Number.NaN));
 }
+
+const unitBytes: Readonly<Record<string, number>> = { kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 };
+
+/** Bytes from `512mb`, `2gb` or, of what the machine or its container has, `50%`. */
+export const memory: Kind<number> = {
+  placeholder: "SIZE",
+  unit: "mb, gb or %",
+  bound: "a size with its unit, as in 512mb or 2gb, at least 4mb, or a share from 1% to 90%",
+  schema: v.pipe(
+    v.string(),
+    v.regex(/^(\d{1,9}(\.\d{1,3})?(kb|mb|gb)|([1-9]|[1-8]\d|90)%)$/i),
+    v.transform((text) => {
+      const [, amount = "", unit = ""] = /^([\d.]+)(.*)$/.exec(text.toLowerCase()) ?? [];
+      if (unit === "%") return Math.floor((machineMemoryBytes() * Number(amount)) / 100);
+      return Math.round(Number(amount) * (unitBytes[unit] ?? Number.NaN));
+    }),
+    v.minValue(maxMemoryBytesMin),
+  ),
+};
 
 export function oneOf<const T extends string>(...words: readonly T[]): Kind<T> {
   return {

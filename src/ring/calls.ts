@@ -6,7 +6,15 @@ import { decodeAnswer, encodeCall, type Handler, Handlers } from "./rpc.ts";
 import { memberOf, type Table } from "./table.ts";
 
 /** The kinds of peer requests; each belongs to one layer. */
-export const PeerKind = { rpc: 1, command: 2, handoff: 3, grant: 4, replica: 5, lastTable: 6 } as const;
+export const PeerKind = {
+  rpc: 1,
+  command: 2,
+  handoff: 3,
+  grant: 4,
+  replica: 5,
+  lastTable: 6,
+  pressure: 7,
+} as const;
 
 /** Until the owner is looked up again, after it wasn't the owner or couldn't be reached. */
 const retryMs = 10;

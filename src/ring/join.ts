@@ -1,6 +1,12 @@
 /** From an application's options to what a node needs: validated settings and a connection to agree through. */
 import { networkInterfaces } from "node:os";
-import { backupsMax, defaultNodeConfig, type NodeConfig } from "../config.ts";
+import {
+  backupsMax,
+  defaultNodeConfig,
+  evictionPolicies,
+  maxMemoryBytesMin,
+  type NodeConfig,
+} from "../config.ts";
 import type { Coordination } from "../coordination/coordination.ts";
 import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
 import { connectNats } from "../coordination/nats.ts";
@@ -90,6 +96,13 @@ function checkConfig(config: NodeConfig): void {
   }
   bounded("partitions", 1, 16_384);
   bounded("backups", 0, backupsMax);
+  if (config.maxMemoryBytes !== 0) bounded("maxMemoryBytes", maxMemoryBytesMin, Number.MAX_SAFE_INTEGER);
+  if (!evictionPolicies.includes(config.eviction)) {
+    throw new RingcacheError(
+      "OPTION_INVALID",
+      `eviction must be one of ${evictionPolicies.join(", ")}, not "${config.eviction}"`,
+    );
+  }
   bounded("peerPort", 0, 65_535);
   bounded("requestDeadlineMs", 1, 600_000);
   bounded("heartbeatMs", 10, 60_000);

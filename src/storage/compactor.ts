@@ -7,8 +7,9 @@ import type { Entries } from "./entries.ts";
 import { Mark, recordBytesAt } from "./record.ts";
 import { type LogQueue, Queue, type Segment } from "./segments.ts";
 
-/** One of so many bytes may be dead before segments are compacted. */
-const deadShare = 6;
+/** One of so many bytes may be dead before segments are compacted; fewer while memory is short. */
+const deadParts = 6;
+const deadPartsIfShort = 16;
 /** Segments that are compared to choose one. */
 const comparedMax = 128;
 
@@ -59,11 +60,12 @@ export class Compactor {
 
   /** The one with the largest dead share of some, if the whole has too much. */
   #choose(): Segment | undefined {
-    const { segments } = this.#entries;
+    const { segments, memory } = this.#entries;
+    const parts = memory.isShort ? deadPartsIfShort : deadParts;
     const small = segments.list(Queue.small);
     const main = segments.list(Queue.main);
     const deadBytes = small.deadBytes + main.deadBytes;
-    if (deadBytes * deadShare < small.usedBytes + main.usedBytes) return undefined;
+    if (deadBytes * parts < small.usedBytes + main.usedBytes) return undefined;
     let most = 0;
     let victim: Segment | undefined;
     for (let i = Math.min(comparedMax, segments.count); i > 0; i--) {

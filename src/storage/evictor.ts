@@ -3,17 +3,11 @@
  * eviction", SOSP'23). New entries wait in the small queue; those that are asked for again there, or come back soon after they
  * were evicted, get to the main queue, whose oldest entry goes if it wasn't asked for since it was last looked at.
  */
+import type { EvictionPolicy } from "../config.ts";
 import type { Entries } from "./entries.ts";
 import { Ghost } from "./ghost.ts";
 import { isExpiredAt, Mark, recordBytesAt } from "./record.ts";
 import { type LogQueue, Queue, type Segment } from "./segments.ts";
-
-/**
- * `lru`: least recently used, approximated by a second chance for what was asked for (CLOCK). `none`: nothing goes; whoever
- * writes has to refuse.
- */
-export const evictionPolicies = ["s3-fifo", "lru", "none"] as const;
-export type EvictionPolicy = (typeof evictionPolicies)[number];
 
 /** What the small queue may have of all bytes, the paper's figure. */
 const smallShare = 0.1;

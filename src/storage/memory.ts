@@ -3,6 +3,9 @@
  * and given out again. Nothing here is left to the garbage collector, so what is in use is known to the byte.
  */
 
+/** Of so many parts of the limit one is kept free: below the limit, but short of memory, entries are evicted already. */
+const reserveParts = 64;
+
 /** Each is four of the one before. */
 export const blockBytes = [1_024, 4_096, 16_384, 65_536] as const;
 /** The largest block: what a segment of a large store is. */
@@ -33,6 +36,15 @@ export class StoreMemory {
   /** Bytes of the blocks and tables that are given out. */
   get usedBytes(): number {
     return this.#usedBytes;
+  }
+
+  /** Only the reserve is left: to write something, something else should go. */
+  get isShort(): boolean {
+    return this.#usedBytes > this.shortFromBytes;
+  }
+
+  get shortFromBytes(): number {
+    return this.limitBytes - this.limitBytes / reserveParts;
   }
 
   /** By how much the use passes the limit; negative: what is left. */

@@ -3,9 +3,10 @@
  * object is kept per entry. Every step is short: growing, sweeping, compacting and evicting are done in pieces.
  */
 import { crc32 } from "node:zlib";
+import type { EvictionPolicy } from "../config.ts";
 import { Compactor } from "./compactor.ts";
 import { Entries } from "./entries.ts";
-import { type EvictionPolicy, Evictor } from "./evictor.ts";
+import { Evictor } from "./evictor.ts";
 import type { HashSeed } from "./hash.ts";
 import { applyImage, imageOf } from "./image.ts";
 import { cursorEnd } from "./key-index.ts";
