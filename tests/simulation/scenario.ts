@@ -22,7 +22,7 @@ const calmMs = 300;
 const longOutageMs = 10_000;
 const lookEveryMs = 20;
 const clientsDefault = 6;
-const thinkMsDefault = [60, 250] as const;
+const thinkMsDefault = [100, 350] as const;
 const violationsMax = 20;
 /** Violations of what can hold only if somebody knows the last table. */
 const agreementKinds = new Set(["owners", "epoch", "term", "copies", "death"]);
