@@ -7,6 +7,8 @@ export interface RunProfile extends Profile {
   readonly backups: readonly number[];
   /** The probability that more may fail at once than the backups make good. */
   readonly reckless: number;
+  /** The probability that nodes are in zones. */
+  readonly zones: number;
   /** While faults go on. */
   readonly store: StoreFaults;
   /** Of the links, one of these; absent: from one machine to a slow network. */
@@ -59,6 +61,7 @@ export const everything: RunProfile = {
   wipe: 0.04,
   backups: [0, 1, 1, 1, 2],
   reckless: 0.12,
+  zones: 0.15,
   store: hostileStore,
 };
 
@@ -120,8 +123,16 @@ const comebacks: RunProfile = {
   thinkMs: [20, 80],
 };
 
+/** What is rare in `everything`, in every run. */
+const wipes: RunProfile = { ...everything, wipe: 1 };
+const recklessness: RunProfile = { ...everything, reckless: 1 };
+const inZones: RunProfile = { ...everything, backups: [1, 1, 2], reckless: 0, zones: 1 };
+
 export const profiles = {
   everything,
+  wipes,
+  recklessness,
+  inZones,
   handovers,
   blackouts,
   failovers,

@@ -82,7 +82,7 @@ function drawSettings(random: Random, profile: RunProfile): Settings {
     backups,
     careful: !random.chance(profile.reckless),
     partitions: random.integer(1, random.chance(0.2) ? 16 : 6),
-    zones: random.chance(0.15)
+    zones: random.chance(profile.zones)
       ? random.pick([
           ["a", "b"],
           ["a", "b", "c"],
