@@ -4,7 +4,7 @@
  * not to own a partition says so, and the router of origin asks the next. Writes are numbered, so that one whose link
  * broke before its answer came can be sent again, wherever its partition is by then, and is carried out once.
  */
-import { RingcacheError } from "../errors.ts";
+import { type Outcome, RingcacheError } from "../errors.ts";
 import type { CallHandler, IncomingRequest } from "../peers/messages.ts";
 import { PeerKind } from "../ring/calls.ts";
 import type { Ring } from "../ring/ring.ts";
@@ -78,7 +78,9 @@ export class Router {
       const owned = this.partitions.get(partition);
       if (!owned.isCongested) {
         const reply = owned.apply(command, this.runtime.wallMs(), undefined);
-        if (owned.mustWait) owned.wait(new LocalAnswer(done, reply, this.runtime.monotonicMs() + deadlineMs));
+        if (owned.refused) done(memoryFull(this.ring.nodeId, "none"), undefined);
+        else if (owned.mustWait)
+          owned.wait(new LocalAnswer(done, reply, this.runtime.monotonicMs() + deadlineMs));
         else done(undefined, reply);
         return;
       }
@@ -298,16 +300,10 @@ class Operation implements Waiter, CallHandler {
   }
 
   #refuse(node: string): void {
-    this.#fail(
-      "MEMORY_FULL",
-      `node "${node}" or a backup of it has no memory left, and nothing may be evicted`,
-    );
+    this.#finish(memoryFull(node, this.#unansweredAs === "" ? "none" : "unknown"), undefined);
   }
 
-  #fail(
-    code: "DEADLINE_EXCEEDED" | "OVERLOADED" | "LINK_LOST" | "CLOSED" | "MEMORY_FULL",
-    message: string,
-  ): void {
+  #fail(code: "DEADLINE_EXCEEDED" | "OVERLOADED" | "LINK_LOST" | "CLOSED", message: string): void {
     const outcome = this.#unansweredAs === "" ? "none" : "unknown";
     this.#finish(new RingcacheError(code, message, { outcome }), undefined);
   }
@@ -316,6 +312,11 @@ class Operation implements Waiter, CallHandler {
     if (this.#sequence > 0) this.#router.answered(this.#sequence);
     this.#done(error, reply);
   }
+}
+
+function memoryFull(node: string, outcome: Outcome): RingcacheError {
+  const message = `node "${node}" or a backup of it has no memory left, and nothing may be evicted`;
+  return new RingcacheError("MEMORY_FULL", message, { outcome });
 }
 
 function changes(command: Command): boolean {
