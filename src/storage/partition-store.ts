@@ -128,7 +128,7 @@ export class PartitionStore {
 
   /**
    * Copies the bytes. `expiresAtMs`: milliseconds since 1970, 0 for never. Throws a RangeError, and changes nothing, if key and
-   * value have more than some 17 million bytes (with smaller segments: less).
+   * value take more than some 16,000 segments: a gigabyte, and 16 million bytes if a segment has 1,024.
    */
   set(key: Buffer, value: Uint8Array, expiresAtMs: number, version = 0, flags = 0): void {
     const hash = this.#entries.hash(key);

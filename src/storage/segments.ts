@@ -30,6 +30,8 @@ export type LogQueue = typeof Queue.small | typeof Queue.main;
 const placeBits = 14;
 const placeMask = 2 ** placeBits - 1;
 const numberMax = 2 ** (32 - placeBits) - 1;
+/** Of one entry: their numbers, and a header, must fit in a segment. */
+const ownSegmentsMax = 16_000;
 
 export interface Segment {
   readonly number: number;
@@ -316,6 +318,11 @@ export class Segments {
   #writeOwn(key: Buffer, value: Uint8Array): number[] {
     const numbers: number[] = [];
     const contentBytes = key.length + value.length;
+    // Before anything is taken. Beside the largest segments there are at most three of each other size, and a rest.
+    const count = Math.ceil(contentBytes / this.sizeBytesMax) + 9;
+    if (count > ownSegmentsMax || this.#segments.length - this.#spare.length + count > numberMax) {
+      throw new RangeError(`an entry of ${contentBytes} bytes needs more segments than there can be`);
+    }
     for (let from = 0; from < contentBytes; ) {
       const left = contentBytes - from;
       const fitting = blockBytes.findLast((one) => one <= left && one <= this.sizeBytesMax);
