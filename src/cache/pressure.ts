@@ -21,8 +21,11 @@ const looksPerTurn = 2_000;
 const looksPerWrite = 4;
 const bytesPerLook = 64;
 const looksPerWriteMax = 512;
-/** After so many the largest partition is chosen anew. */
+/** About what an entry takes beside its key and its value. */
+const entryBytes = 32;
+/** After so many, or once it has given this part of what it had, the largest partition is chosen anew. */
 const looksPerChoice = 256;
+const sharePerChoice = 1 / 8;
 /** A node's own partitions, and those of each other node, give from this part of an even share on. */
 const evenShare = 0.8;
 /** For how long a node counts as full after it said so; while it is, it says so every {@link reliefEveryMs}. */
@@ -43,8 +46,8 @@ export interface PressureOptions {
 export class MemoryPressure {
   readonly #options: PressureOptions;
   #timer: Timer | undefined;
-  #victim: OwnedPartition | undefined;
-  #looksLeft = 0;
+  /** The one that gave last, for this node itself. */
+  #choice: Choice | undefined;
   /** This node's own partitions have their share of its memory. */
   #gives = true;
   /** By incarnation: what a node has asked this one to evict, in bytes, and until when it counts as full. */
@@ -74,7 +77,7 @@ export class MemoryPressure {
     if (eviction !== "none" && this.#gives) {
       const factor = memory.excessBytes > 0 ? 4 : 1;
       const looks = (looksPerWrite + Math.ceil(sizeBytes / bytesPerLook)) * factor;
-      this.#evict(Math.min(looks, looksPerWriteMax), undefined);
+      this.#evict(Math.min(looks, looksPerWriteMax), (sizeBytes + entryBytes) * factor, undefined);
     }
     this.noticed();
   }
@@ -125,11 +128,10 @@ export class MemoryPressure {
     this.#gives = (held.get("")?.overBytes ?? 0) > 0;
     const isFull = memory.excessBytes > 0;
     const evicts = stores.eviction !== "none";
-    if (this.#gives && evicts) this.#evict(looksPerTurn, undefined);
     for (const [incarnation, { overBytes }] of held) {
-      const askedBytes = evicts ? Math.ceil((tooMuchBytes * overBytes) / allOver) : 0;
-      if (incarnation !== "" && (askedBytes > 0 || (isFull && !evicts)))
-        this.#ask(incarnation, askedBytes, isFull);
+      const askedBytes = evicts && allOver > 0 ? Math.ceil((tooMuchBytes * overBytes) / allOver) : 0;
+      if (incarnation === "") this.#evict(looksPerTurn, askedBytes, undefined);
+      else if (askedBytes > 0 || (isFull && !evicts)) this.#ask(incarnation, askedBytes, isFull);
     }
   }
 
@@ -160,7 +162,7 @@ export class MemoryPressure {
   /** A turn's worth for each who has asked, until all have been served. */
   #goOn(): void {
     for (const [incarnation, sizeBytes] of this.#asked) {
-      const freedBytes = this.#evict(looksPerTurn, incarnation);
+      const freedBytes = this.#evict(looksPerTurn, sizeBytes, incarnation);
       if (freedBytes === 0 || freedBytes >= sizeBytes) this.#asked.delete(incarnation);
       else this.#asked.set(incarnation, sizeBytes - freedBytes);
     }
@@ -168,30 +170,33 @@ export class MemoryPressure {
     else this.#options.runtime.after(1, () => this.#goOn());
   }
 
-  /** Looks at so many entries of the largest partitions, of those with a backup on that node if one is named. Returns bytes. */
-  #evict(looks: number, incarnation: string | undefined): number {
+  /**
+   * Looks at up to so many entries of the largest partitions, of those with a backup on that node if one is named, until so many
+   * bytes of entries are gone. Returns how many are.
+   */
+  #evict(looks: number, sizeBytes: number, incarnation: string | undefined): number {
     const nowMs = this.#options.runtime.wallMs();
     let freedBytes = 0;
-    for (let left = looks; left > 0; ) {
-      const victim = incarnation === undefined ? this.#current() : this.#largest(incarnation);
-      if (victim === undefined) break;
-      const before = victim.data.store.liveBytes;
-      const looked = victim.evict(Math.min(left, looksPerChoice), nowMs);
-      freedBytes += before - victim.data.store.liveBytes;
-      this.#looksLeft -= looked;
-      left -= looked;
-      if (looked === 0) break;
+    let choice = incarnation === undefined ? this.#choice : undefined;
+    for (let left = looks; left > 0 && freedBytes < sizeBytes; left--) {
+      if (choice === undefined || isOver(choice)) choice = this.#choose(incarnation);
+      if (choice === undefined) break;
+      const { store } = choice.owned.data;
+      const before = store.liveBytes;
+      // One by one: entries may be large, and more than was wanted would be gone.
+      if (choice.owned.evict(1, nowMs) === 0) break;
+      freedBytes += before - store.liveBytes;
+      choice.looksLeft--;
     }
+    if (incarnation === undefined) this.#choice = choice;
     return freedBytes;
   }
 
-  /** The largest one, as of a short while ago. */
-  #current(): OwnedPartition | undefined {
-    if (this.#victim === undefined || this.#looksLeft <= 0 || !mayGive(this.#victim)) {
-      this.#victim = this.#largest(undefined);
-      this.#looksLeft = looksPerChoice;
-    }
-    return this.#victim;
+  #choose(incarnation: string | undefined): Choice | undefined {
+    const owned = this.#largest(incarnation);
+    if (owned === undefined) return undefined;
+    const { liveBytes } = owned.data.store;
+    return { owned, looksLeft: looksPerChoice, untilBytes: liveBytes * (1 - sharePerChoice) };
   }
 
   #largest(incarnation: string | undefined): OwnedPartition | undefined {
@@ -208,6 +213,17 @@ export class MemoryPressure {
     }
     return largest;
   }
+}
+
+/** A partition that gives, until its entries have so many bytes or so many were looked at. */
+interface Choice {
+  readonly owned: OwnedPartition;
+  readonly untilBytes: number;
+  looksLeft: number;
+}
+
+function isOver({ owned, looksLeft, untilBytes }: Choice): boolean {
+  return looksLeft <= 0 || owned.data.store.liveBytes <= untilBytes || !mayGive(owned);
 }
 
 /** What a node holds of one owner. */
