@@ -314,6 +314,8 @@ export function checkMemory(memory: StoreMemory, stores: readonly CheckedStore[]
 /** Written otherwise than in the store: a number is what is spelled as JavaScript spells it. */
 function sumOf(text: string, delta: bigint): bigint | "not-an-integer" | "out-of-range" {
   let number: bigint;
+  // The longest that may be one has 20 digits and sign.
+  if (text.length > 20) return "not-an-integer";
   try {
     number = BigInt(text);
   } catch {
