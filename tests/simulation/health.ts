@@ -234,6 +234,13 @@ export class Health {
     // An owner that fails may have dropped an extra copy by a write that is still on its way.
     const ownerStays = this.#holds(row.owner) && !ids.includes(row.owner);
     const certain = ownerStays ? named : row.backups.filter((id) => row.wanted.includes(id));
-    return certain.some((id) => !ids.includes(id) && this.#holds(id));
+    return certain.some((id) => !ids.includes(id) && this.#holds(id) && !this.#mayBeDropped(id));
+  }
+
+  /** It leaves, and perhaps nobody else is in another zone than the owner: then that drops it and goes on with one copy less. */
+  #mayBeDropped(id: string): boolean {
+    return (
+      this.#cluster.hasZones && this.#cluster.nodes.some((node) => node.id === id && node.state === "leaving")
+    );
   }
 }
