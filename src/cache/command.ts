@@ -5,7 +5,15 @@
 import type { RingcacheError } from "../errors.ts";
 import type { RingStats } from "../ring/ring-options.ts";
 
-export const Op = { get: 1, set: 2, delete: 3, has: 4, cas: 5 } as const;
+export const Op = {
+  get: 1,
+  set: 2,
+  delete: 3,
+  has: 4,
+  cas: 5,
+  /** Steps, carried out in one turn, as one write and once: `value` is of `encodeSteps`, and that of the reply for `decodeResults`. */
+  run: 6,
+} as const;
 export type Op = (typeof Op)[keyof typeof Op];
 
 /** 64 KiB of UTF-8. */
@@ -22,7 +30,7 @@ export interface Command {
   /** 1 to {@link keySizeBytesMax} bytes. */
   readonly key: Buffer;
   /**
-   * For `set` and `cas`: 0 to {@link valueSizeBytesMax} bytes; else {@link noBytes}. Of a `cas`, `value` and `expected`
+   * For `set` and `cas`: 0 to {@link valueSizeBytesMax} bytes; for `run`: its steps; else {@link noBytes}. Of a `cas`, `value` and `expected`
    * together have at most that many, so that they fit in a frame.
    */
   readonly value: Buffer;
@@ -30,12 +38,14 @@ export interface Command {
   readonly expiresAtMs: number;
   /** For `cas`: stored only if the value is these bytes; undefined: only if the key isn't there. Else undefined. */
   readonly expected: Buffer | undefined;
+  /** For a `run` that is about no key: where. Absent: the key's. */
+  readonly partition?: number;
 }
 
 export interface Reply {
-  /** For get, delete, has: whether the key was there. For set: true. For cas: whether the value was stored. */
+  /** For get, delete, has: whether the key was there. For set and run: true. For cas: whether the value was stored. */
   readonly found: boolean;
-  /** For a get that found something; a view that is valid during the callback only. */
+  /** For a get that found something, and for a run; a view that is valid during the callback only. */
   readonly value: Buffer;
   /** For a get that found something: milliseconds since 1970; 0 for never. */
   readonly expiresAtMs: number;

@@ -10,6 +10,8 @@ import { planted } from "../planted.ts";
 import type { PartitionStore } from "../storage/partition-store.ts";
 import type { Partition } from "./owned-partition.ts";
 import { Receipts } from "./receipts.ts";
+import { decodeEffects } from "./steps/effects.ts";
+import type { Effect } from "./steps/keyspace.ts";
 import type { Stores } from "./stores.ts";
 import {
   applyRecords,
@@ -162,7 +164,7 @@ export class Copies {
   }
 
   #write(write: Write, from: string): number {
-    const { partition, session, lsn, key } = write;
+    const { partition, session, lsn } = write;
     const copy = this.#copies.get(partition);
     const isVoid = copy === undefined || copy.session !== session || copy.from !== from;
     if (isVoid || copy.since < this.#options.since(partition)) {
@@ -172,15 +174,26 @@ export class Copies {
     if (lsn <= copy.lsn) return 0;
     if (lsn !== copy.lsn + 1 && !planted.acceptOlderTerm) return Refusal.gap;
     copy.lsn = lsn;
-    copy.written(key, lsn, write.settled);
-    if (write.kind === WriteKind.set) copy.store.set(key, write.value, write.expiresAtMs, lsn);
-    // The deletion of what isn't there is none the less done.
-    else copy.store.delete(key, 0);
+    let found: boolean | Buffer = true;
+    if (write.kind !== WriteKind.run) this.#apply(copy, write, write);
+    else {
+      const { answer, effects } = decodeEffects(write.value);
+      found = Buffer.from(answer);
+      for (const effect of effects) this.#apply(copy, write, effect);
+    }
     if (write.receipt !== undefined) {
       const { origin, sequence, oldest } = write.receipt;
-      copy.receipts.record(origin, sequence, oldest, true);
+      copy.receipts.record(origin, sequence, oldest, found);
     }
     return 0;
+  }
+
+  #apply(copy: Copy, { lsn, settled }: Write, { kind, key, value, expiresAtMs }: Effect): void {
+    copy.written(key, lsn, settled);
+    if (kind === WriteKind.set) copy.store.set(key, value, expiresAtMs, lsn);
+    else if (kind === WriteKind.touch) copy.store.touch(key, expiresAtMs, Number.NEGATIVE_INFINITY, lsn);
+    // The deletion of what isn't there is none the less done.
+    else copy.store.delete(key, 0);
   }
 
   #transfer(message: TransferMessage, from: string): Buffer {

@@ -10,6 +10,10 @@ import { unconfirmedBytesMax } from "./backup-link.ts";
 import type { BackupStream, StreamOwner } from "./backup-stream.ts";
 import { type Command, noBytes, Op, type Reply } from "./command.ts";
 import type { Receipts } from "./receipts.ts";
+import { encodeEffects } from "./steps/effects.ts";
+import { Keyspace } from "./steps/keyspace.ts";
+import { carryOut } from "./steps/run.ts";
+import { encodeResults, runAdds } from "./steps/step.ts";
 import { type Receipt, WriteKind } from "./write-wire.ts";
 
 /** All that a partition is, and that a copy of it has. */
@@ -70,6 +74,8 @@ export class OwnedPartition implements StreamOwner {
   readonly #dirty = new Map<string, number>();
   #settled: number;
   #closed = false;
+  /** The keys of the last run. */
+  #named: readonly Buffer[] = [];
 
   constructor(node: string, partition: number, since: number, data: Partition, tail: readonly Buffer[] = []) {
     this.#node = node;
@@ -120,10 +126,10 @@ export class OwnedPartition implements StreamOwner {
       const before = this.data.receipts.find(receipt.origin, receipt.sequence);
       if (before !== "new") {
         this.mustWait = this.#settled < this.data.lsn;
-        return this.#reply(before === true);
+        return Buffer.isBuffer(before) ? this.#reply(true, before) : this.#reply(before === true);
       }
     }
-    const adds = command.op === Op.set || command.op === Op.cas;
+    const adds = mayAdd(command);
     this.refused = adds && this.isFull();
     if (this.refused) {
       this.mustWait = false;
@@ -132,12 +138,11 @@ export class OwnedPartition implements StreamOwner {
     const lsn = this.data.lsn;
     let reply = this.#apply(command, nowMs, receipt);
     if (receipt !== undefined) {
-      this.data.receipts.record(receipt.origin, receipt.sequence, receipt.oldest, reply.found);
+      const found = command.op === Op.run ? reply.value : reply.found;
+      this.data.receipts.record(receipt.origin, receipt.sequence, receipt.oldest, found);
     }
     this.mustWait =
-      this.data.lsn > lsn
-        ? this.#settled < this.data.lsn
-        : this.#dirty.size > 0 && this.#dirty.has(nameOf(command.key));
+      this.data.lsn > lsn ? this.#settled < this.data.lsn : this.#dirty.size > 0 && this.#isDirty(command);
     // A value is a view of what the next write may change.
     if (this.mustWait && reply.value.length > 0) reply = { ...reply, value: Buffer.from(reply.value) };
     if (this.mustWait && (this.data.lsn > lsn ? planted.ackBeforeBackups : planted.readUnreplicated)) {
@@ -272,13 +277,48 @@ export class OwnedPartition implements StreamOwner {
           this.#replicate(WriteKind.delete, key, noBytes, 0, found ? receipt : undefined);
         return this.#reply(found);
       }
+      case Op.run:
+        return this.#run(command, nowMs, receipt);
     }
+  }
+
+  #run({ value }: Command, nowMs: number, receipt: Receipt | undefined): Reply {
+    const space = new Keyspace(this.data.store, nowMs, this.data.lsn + 1);
+    const { results, keys } = carryOut(value, space);
+    this.#named = keys;
+    const answer = encodeResults(results);
+    const { effects } = space;
+    const [first, ...others] = effects;
+    if (first !== undefined) {
+      if (receipt === undefined && others.length === 0) {
+        this.#replicate(first.kind, first.key, first.value, first.expiresAtMs, undefined);
+      } else {
+        this.#replicate(WriteKind.run, first.key, encodeEffects(answer, effects), 0, receipt);
+        for (const { key } of others) this.#soil(key);
+      }
+    }
+    return this.#reply(true, answer);
+  }
+
+  /** Whether the command has read what not all backups have. */
+  #isDirty({ op, key }: Command): boolean {
+    if (op !== Op.run) return this.#dirty.has(nameOf(key));
+    return this.#named.length === 0 || this.#named.some((one) => this.#dirty.has(nameOf(one)));
+  }
+
+  /** The last write has changed this key too. */
+  #soil(key: Buffer): void {
+    const { lsn } = this.data;
+    if (this.#settled >= lsn) return;
+    const name = nameOf(key);
+    this.#dirty.set(name, lsn);
+    this.#queue.push({ lsn, waiting: undefined, key: name });
   }
 
   #replicate(
     kind: number,
     key: Buffer,
-    value: Buffer,
+    value: Uint8Array,
     expiresAtMs: number,
     receipt: Receipt | undefined,
   ): void {
@@ -320,6 +360,11 @@ export class OwnedPartition implements StreamOwner {
   #reply(found: boolean, value: Buffer = noBytes, expiresAtMs = 0): Reply {
     return { found, value, expiresAtMs, node: this.#node };
   }
+}
+
+/** Whether the command may need memory. */
+function mayAdd({ op, value }: Command): boolean {
+  return op === Op.set || op === Op.cas || (op === Op.run && runAdds(value));
 }
 
 /** One character a byte, so equal exactly if the bytes are. */

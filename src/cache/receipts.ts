@@ -15,11 +15,13 @@ const receiptsMax = 262_144;
  */
 export const keptAfterLeavingMs = 660_000;
 
+const answerMark = 2;
+
 interface Origin {
   /** No write with a lower number is waited for any more. */
   oldest: number;
-  /** By number, in the order in which they were carried out: whether the key was there. */
-  readonly found: Map<number, boolean>;
+  /** By number, in the order in which they were carried out: whether the key was there, or a run's answer. */
+  readonly found: Map<number, boolean | Buffer>;
   /** Since when it was seen not to be a member, on this node's monotonic clock; undefined if it is one. */
   goneSinceMs?: number | undefined;
 }
@@ -28,13 +30,14 @@ export class Receipts {
   readonly #origins = new Map<string, Origin>();
 
   /** The answer of a write that was carried out, `over` if nobody waits for it any more, `new` if it is unknown. */
-  find(origin: string, sequence: number): boolean | "over" | "new" {
+  find(origin: string, sequence: number): boolean | Buffer | "over" | "new" {
     const known = this.#origins.get(origin);
     if (known === undefined) return "new";
     return sequence < known.oldest ? "over" : (known.found.get(sequence) ?? "new");
   }
 
-  record(origin: string, sequence: number, oldest: number, found: boolean): void {
+  /** `found` must be the caller's own bytes, if it is bytes. */
+  record(origin: string, sequence: number, oldest: number, found: boolean | Buffer): void {
     let known = this.#origins.get(origin);
     if (known === undefined) {
       known = { oldest, found: new Map() };
@@ -65,18 +68,27 @@ export class Receipts {
     return size;
   }
 
-  /** One for each origin: u8 length of its name, name, u48 oldest, u32 count, then per write u48 number and u8 found. */
+  /**
+   * One for each origin: u8 length of its name, name, u48 oldest, u32 count, then per write u48 number and u8: 1 found, 0 not, 2
+   * followed by u32 length and bytes of a run's answer.
+   */
   encode(): Buffer[] {
     return [...this.#origins].map(([origin, { oldest, found }]) => {
       const name = Buffer.from(origin);
-      const bytes = Buffer.allocUnsafe(1 + name.length + 10 + 7 * found.size);
+      let sizeBytes = 1 + name.length + 10 + 7 * found.size;
+      for (const was of found.values()) if (typeof was !== "boolean") sizeBytes += 4 + was.length;
+      const bytes = Buffer.allocUnsafe(sizeBytes);
       bytes[0] = name.length;
       bytes.set(name, 1);
       let at = bytes.writeUIntBE(oldest, 1 + name.length, 6);
       at = bytes.writeUInt32BE(found.size, at);
       for (const [sequence, was] of found) {
         at = bytes.writeUIntBE(sequence, at, 6);
-        at = bytes.writeUInt8(was ? 1 : 0, at);
+        at = bytes.writeUInt8(typeof was === "boolean" ? Number(was) : answerMark, at);
+        if (typeof was === "boolean") continue;
+        at = bytes.writeUInt32BE(was.length, at);
+        bytes.set(was, at);
+        at += was.length;
       }
       return bytes;
     });
@@ -85,10 +97,19 @@ export class Receipts {
   /** Takes over one origin's. Throws a RangeError if the bytes aren't what {@link encode} wrote. */
   add(bytes: Buffer): void {
     const nameEnd = 1 + bytes.readUInt8(0);
-    const found = new Map<number, boolean>();
+    const found = new Map<number, boolean | Buffer>();
     const count = bytes.readUInt32BE(nameEnd + 6);
-    for (let i = 0, at = nameEnd + 10; i < count; i++, at += 7) {
-      found.set(bytes.readUIntBE(at, 6), bytes.readUInt8(at + 6) === 1);
+    for (let i = 0, at = nameEnd + 10; i < count; i++) {
+      const sequence = bytes.readUIntBE(at, 6);
+      const mark = bytes.readUInt8(at + 6);
+      at += 7;
+      if (mark !== answerMark) found.set(sequence, mark === 1);
+      else {
+        const end = at + 4 + bytes.readUInt32BE(at);
+        if (end > bytes.length) throw new RangeError("an answer is longer than its receipts");
+        found.set(sequence, Buffer.from(bytes.subarray(at + 4, end)));
+        at = end;
+      }
     }
     this.#origins.set(bytes.toString("utf8", 1, nameEnd), { oldest: bytes.readUIntBE(nameEnd, 6), found });
   }

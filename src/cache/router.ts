@@ -13,6 +13,7 @@ import type { Runtime } from "../runtime.ts";
 import { type Command, type Done, noBytes, Op, type Reply } from "./command.ts";
 import type { Waiting } from "./owned-partition.ts";
 import type { Partitions } from "./partitions.ts";
+import { runWrites } from "./steps/step.ts";
 import { type Waiter, WaitingRoom } from "./waiting-room.ts";
 import {
   Answer,
@@ -73,7 +74,7 @@ export class Router {
 
   /** Calls `done` exactly once; in this turn if this node owns the key and no backup has to confirm anything. */
   execute(command: Command, done: Done, deadlineMs: number): void {
-    const partition = this.ring.partitionFor(command.key);
+    const partition = command.partition ?? this.ring.partitionFor(command.key);
     if (this.ring.serves(partition)) {
       const owned = this.partitions.get(partition);
       if (!owned.isCongested) {
@@ -320,7 +321,8 @@ function memoryFull(node: string, outcome: Outcome): RingcacheError {
 }
 
 function changes(command: Command): boolean {
-  return command.op === Op.set || command.op === Op.delete || command.op === Op.cas;
+  const { op, value } = command;
+  return op === Op.set || op === Op.delete || op === Op.cas || (op === Op.run && runWrites(value));
 }
 
 /** A command that another node's router sent here. */

@@ -21,7 +21,7 @@ function frameOf(sizeBytes: number): Buffer {
 const commandHeaderBytes = 38;
 const expectedHeaderBytes = 4;
 
-export interface WireCommand extends Command, Sending {}
+export interface WireCommand extends Omit<Command, "partition">, Sending {}
 
 export interface Sending {
   readonly partition: number;

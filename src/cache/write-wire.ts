@@ -6,7 +6,14 @@
  * origin of the write with one before, in the same message: most come from the same few routers.
  */
 
-export const WriteKind = { set: 1, delete: 2 } as const;
+export const WriteKind = {
+  set: 1,
+  delete: 2,
+  /** Another expiry. */
+  touch: 3,
+  /** Several changes at once, under the first one's key: the value is of `encodeEffects`. */
+  run: 4,
+} as const;
 
 const headerBytes = 36;
 const receiptBytes = 12;

@@ -21,6 +21,7 @@ import {
   marksOf,
   recordBytesAt,
   recordBytesOf,
+  valueLengthAt,
   versionAt,
   writeExpiry,
   writeHeader,
@@ -124,6 +125,22 @@ export class PartitionStore {
   peek(key: Buffer, nowMs: number): StoredEntry | undefined {
     const ref = this.#find(key, nowMs);
     return ref === 0 ? undefined : this.#entry(ref);
+  }
+
+  /** What the entry takes: bytes of its value and of its record, and how often it was used lately, 0 to 3. */
+  inspect(
+    key: Buffer,
+    nowMs: number,
+  ): { valueBytes: number; recordBytes: number; frequency: number } | undefined {
+    const ref = this.#find(key, nowMs);
+    if (ref === 0) return undefined;
+    const { segments } = this.#entries;
+    const bytes = segments.bytesOf(ref);
+    const at = segments.placeOf(ref);
+    const valueBytes = valueLengthAt(bytes, at);
+    const contentBytes = segments.isLarge(key.length + valueBytes) ? key.length + valueBytes : 0;
+    const recordBytes = recordBytesAt(bytes, at) + contentBytes;
+    return { valueBytes, recordBytes, frequency: bytes[at]! & Mark.frequency };
   }
 
   /**

@@ -95,6 +95,8 @@ export class MapDoor implements Door {
         return this.#reply(stored !== undefined, stored);
       case Op.has:
         return this.#reply(stored !== undefined, undefined);
+      case Op.run:
+        throw new Error("a map carries out no steps");
     }
   }
 

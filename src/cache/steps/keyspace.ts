@@ -1,0 +1,66 @@
+/** A partition's entries during one run: what the steps change is applied at once, and noted, so that the backups get it too. */
+import type { PartitionStore, StoredEntry } from "../../storage/partition-store.ts";
+import { noBytes } from "../command.ts";
+import { WriteKind } from "../write-wire.ts";
+
+/** A change of one entry, with what it results in. */
+export interface Effect {
+  /** Of {@link WriteKind}: set, delete or touch. */
+  readonly kind: number;
+  readonly key: Buffer;
+  readonly value: Uint8Array;
+  readonly expiresAtMs: number;
+}
+
+export class Keyspace {
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
+  readonly effects: Effect[] = [];
+  readonly store: PartitionStore;
+  /** Of the write that this run becomes. */
+  readonly #version: number;
+
+  constructor(store: PartitionStore, nowMs: number, version: number) {
+    this.store = store;
+    this.nowMs = nowMs;
+    this.#version = version;
+  }
+
+  /** The value is a view that is valid until something is changed. */
+  get(key: Buffer): StoredEntry | undefined {
+    return this.store.get(key, this.nowMs);
+  }
+
+  /** Like {@link get}, but doesn't count as a use. */
+  peek(key: Buffer): StoredEntry | undefined {
+    return this.store.peek(key, this.nowMs);
+  }
+
+  /** `expiresAtMs` that is over deletes. `value` must not change before the run ends. */
+  set(key: Buffer, value: Uint8Array, expiresAtMs: number): void {
+    if (expiresAtMs !== 0 && expiresAtMs <= this.nowMs) {
+      this.delete(key);
+      return;
+    }
+    this.store.set(key, value, expiresAtMs, this.#version);
+    this.effects.push({ kind: WriteKind.set, key, value, expiresAtMs });
+  }
+
+  /** Whether there was one. */
+  delete(key: Buffer): boolean {
+    const { size } = this.store;
+    const found = this.store.delete(key, this.nowMs);
+    if (this.store.size !== size) {
+      this.effects.push({ kind: WriteKind.delete, key, value: noBytes, expiresAtMs: 0 });
+    }
+    return found;
+  }
+
+  /** Gives the entry another expiry (0: none); whether there was one. One that is over deletes. */
+  touch(key: Buffer, expiresAtMs: number): boolean {
+    if (expiresAtMs !== 0 && expiresAtMs <= this.nowMs) return this.delete(key);
+    const found = this.store.touch(key, expiresAtMs, this.nowMs, this.#version);
+    if (found) this.effects.push({ kind: WriteKind.touch, key, value: noBytes, expiresAtMs });
+    return found;
+  }
+}
