@@ -127,7 +127,7 @@ test("is a map from keys to references, whatever their hashes", () => {
     }),
     { numRuns: 60 },
   );
-});
+}, 120_000);
 
 test("going through it, what is there throughout comes exactly once, in one order, and nothing comes twice", () => {
   const steps = fc.array(fc.record({ limit: fc.integer({ min: 1, max: 700 }), change }), {
@@ -168,7 +168,7 @@ test("going through it, what is there throughout comes exactly once, in one orde
     }),
     { numRuns: 60 },
   );
-});
+}, 120_000);
 
 test("pages are split when they are full, and no page is much larger than it must be", () => {
   const pair = new Pair("everywhere");
