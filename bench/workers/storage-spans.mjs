@@ -42,15 +42,17 @@ export class Spans {
     this.#from = performance.now();
   }
 
-  /** Ends one span and starts the next. */
+  /** Ends one span and starts the next; returns what was the span's own of it, in ms. */
   next() {
     const from = this.#from;
     const waited = this.#waited;
     const used = this.#used;
     this.start();
     const ms = this.#from - from;
+    const ownMs = Math.min(ms - (this.#waited - waited), this.#used - used);
     this.longestMs = Math.max(this.longestMs, ms);
-    this.ownMs = Math.max(this.ownMs, Math.min(ms - (this.#waited - waited), this.#used - used));
+    this.ownMs = Math.max(this.ownMs, ownMs);
+    return ownMs;
   }
 }
 

@@ -77,29 +77,32 @@ async function observe(writePercent, seconds) {
   return { ...stalls, p999Micros: times.quantileMicros(0.999), operationMs: times.longestMs };
 }
 
-/** Calls `work` in each turn until it returns false. Resolves with the longest time between two turns, and in garbage collection. */
-async function watch(work) {
+/**
+ * Calls `work` in each turn until it returns false, and `passed` with the time that each took to the next. Resolves with the longest
+ * of them, and the longest garbage collection.
+ */
+async function watch(work, passed) {
   const gaps = new Spans();
   gcMs = 0;
   await turn();
   gaps.start();
   while (work()) {
     await turn();
-    gaps.next();
+    const ownMs = gaps.next();
+    passed?.(ownMs);
   }
   // The observer hears of a collection some turns later.
   for (let i = 0; i < 8; i++) await turn();
   return { stallMs: gaps.longestMs, stallOwnMs: gaps.ownMs, gcMs };
 }
 
-/** The memory of this process, in bytes: as it is, and when garbage was collected. */
+/** The memory of this process, in bytes, once garbage is collected. */
 async function rss() {
-  const asItIs = process.memoryUsage.rss();
   for (let i = 0; i < 2; i++) {
     globalThis.gc();
     await sleep(settleMs);
   }
-  return { asItIs, settled: process.memoryUsage.rss() };
+  return process.memoryUsage.rss();
 }
 
 serve({
@@ -114,19 +117,25 @@ serve({
     }
     store = undefined;
     load = requests(entries);
-    const { settled } = await rss();
+    const emptyBytes = await rss();
     store = subjects[name](entries);
-    return settled;
+    return emptyBytes;
   },
-  /** Stores the entries with these numbers. */
-  fill(from, to) {
+  /** Stores the entries with these numbers. `turns`: of each turn, how long it was, in µs. */
+  async fill(from, to) {
     let number = from;
-    return watch(() => {
-      const nowMs = Date.now();
-      const end = Math.min(number + watchedBatch, to);
-      for (; number < end; number++) store.set(number, keyOf(number), value, nowMs);
-      return number < to;
-    });
+    const turns = [];
+    const stalls = await watch(
+      () => {
+        if (number === to) return false;
+        const nowMs = Date.now();
+        const end = Math.min(number + watchedBatch, to);
+        for (; number < end; number++) store.set(number, keyOf(number), value, nowMs);
+        return true;
+      },
+      (ownMs) => turns.push(Math.round(ownMs * 1000)),
+    );
+    return { ...stalls, turns };
   },
   run,
   observe,

@@ -2,11 +2,13 @@
  * What the storage benchmark compares. Each takes keys as bytes and gives values as bytes: `set(number, key, value, nowMs)` copies,
  * `get(number, key, nowMs)` returns the value or undefined. `number` is the key's, from which a partition follows without a hash.
  */
-import { randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { seedOf } from "../../dist/storage/hash.js";
 import { StoreMemory } from "../../dist/storage/memory.js";
 import { PartitionStore } from "../../dist/storage/partition-store.js";
+
+/** Random in a node; here each process does the same. */
+const seed = seedOf(Buffer.from("storage!"));
 
 /** As a node has them: a store per partition, the memory shared. */
 class Partitions {
@@ -14,7 +16,6 @@ class Partitions {
 
   constructor(count) {
     const memory = new StoreMemory();
-    const seed = seedOf(randomBytes(8));
     this.#stores = Array.from({ length: count }, () => new PartitionStore({ memory, seed }));
   }
 
