@@ -182,7 +182,8 @@ export class Faults {
       // A node that starts on an empty store while nobody else has noticed can't know that it had been another's.
       const unnoticedMs = noticedMs - this.#sinceWipeMs;
       if (unnoticedMs > 0) {
-        this.#restart(ids, unnoticedMs);
+        // A little more, so that rounding can't make it the same moment again and again.
+        this.#restart(ids, unnoticedMs + 1);
         return;
       }
       for (const id of ids) {
