@@ -144,6 +144,47 @@ describe("processes", () => {
   });
 });
 
+describe("a run", () => {
+  test("fails if something goes round in circles without the clock going on", async () => {
+    const sim = new Simulation(1);
+    const again = (): void => void sim.schedule(0, again);
+    sim.schedule(5, again);
+    await expect(sim.run(100)).rejects.toThrow("the clock stands still at 5 ms");
+  });
+
+  test("ends a turn before the next event: what is asked for meanwhile too, but not in a process that crashed", async () => {
+    const sim = new Simulation(1);
+    const [a, b] = [sim.node("a"), sim.node("b")];
+    const heard: string[] = [];
+    sim.schedule(5, () => {
+      a.atTurnEnd(() => {
+        heard.push("end of a");
+        a.atTurnEnd(() => heard.push("another end"));
+        b.crash();
+      });
+      b.atTurnEnd(() => heard.push("end of b"));
+      void Promise.resolve().then(() => heard.push("reaction"));
+      heard.push("event");
+    });
+    sim.schedule(5, () => heard.push("next event"));
+    await sim.run(10);
+    expect(heard).toEqual(["event", "reaction", "end of a", "another end", "next event"]);
+  });
+
+  test("ends the turn of a stopped process when that goes on", async () => {
+    const sim = new Simulation(1);
+    const node = sim.node("a");
+    const atMs: number[] = [];
+    sim.schedule(5, () => {
+      node.pause();
+      node.atTurnEnd(() => atMs.push(sim.nowMs));
+    });
+    sim.schedule(20, () => node.resume());
+    await sim.run(30);
+    expect(atMs).toEqual([20]);
+  });
+});
+
 describe("the hash", () => {
   async function wander(seed: number): Promise<string> {
     const sim = new Simulation(seed);

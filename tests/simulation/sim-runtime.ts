@@ -13,6 +13,8 @@ const wallStartMs = 1_750_000_000_000;
 const traceLinesMax = 200_000;
 /** Events, and timers that were cancelled, between two turns of the real event loop. */
 const turnEvents = 10_000;
+/** So many of these turns in a row at one moment of the virtual clock, and something goes round in circles. */
+const stillTurnsMax = 10;
 
 class SimEvent {
   readonly atMs: number;
@@ -165,6 +167,7 @@ export class Simulation {
   #events = 0;
   #hash = 0x811c9dc5;
   #running = false;
+  #stillTurns = 0;
 
   constructor(seed: number) {
     this.seed = seed;
@@ -257,6 +260,7 @@ export class Simulation {
   /** Runs events one after the other. Undefined: there are more. */
   #turn(untilMs: number, reached: () => boolean): boolean | undefined {
     this.#endTurn();
+    const fromMs = this.#nowMs;
     for (let left = turnEvents; left > 0; left--) {
       if (reached()) return true;
       const event = this.#queue.peek();
@@ -275,6 +279,8 @@ export class Simulation {
       this.#endTurn();
       this.onEvent?.(this.#events);
     }
+    this.#stillTurns = this.#nowMs === fromMs ? this.#stillTurns + 1 : 0;
+    if (this.#stillTurns >= stillTurnsMax) throw new Error(`the clock stands still at ${fromMs} ms`);
     return undefined;
   }
 
