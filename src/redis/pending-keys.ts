@@ -1,0 +1,53 @@
+/**
+ * The keys of a connection's requests that were sent to another node or wait for their partition: a later request with one
+ * of them might overtake it there. What its owner has carried out already, and what only waits for backups, isn't among them.
+ */
+import type { Call } from "./call.ts";
+import type { CommandSpec } from "./command-table.ts";
+import { keyPositions } from "./key-positions.ts";
+
+export class PendingKeys {
+  /** How many requests have a key of that hash; keys that share one wait for each other, which only takes time. */
+  readonly #counts = new Map<number, number>();
+
+  get isEmpty(): boolean {
+    return this.#counts.size === 0;
+  }
+
+  /** To be called in the turn in which the call was begun. `key`: its only one, if it isn't in its arguments. */
+  add(call: Call, key: Buffer | undefined): void {
+    const { ring } = call.context;
+    const keys = key === undefined ? keysOf(call.spec, call.args) : [key];
+    if (keys.every((one) => ring?.serves(ring.partitionFor(one)))) return;
+    const hashes = keys.map(hashOf);
+    call.pendingKeys = hashes;
+    for (const hash of hashes) this.#counts.set(hash, (this.#counts.get(hash) ?? 0) + 1);
+  }
+
+  delete(call: Call): void {
+    const hashes = call.pendingKeys;
+    if (hashes === undefined) return;
+    call.pendingKeys = undefined;
+    for (const hash of hashes) {
+      const count = this.#counts.get(hash)! - 1;
+      if (count === 0) this.#counts.delete(hash);
+      else this.#counts.set(hash, count);
+    }
+  }
+
+  has(spec: CommandSpec, args: readonly Buffer[]): boolean {
+    return this.#counts.size > 0 && keysOf(spec, args).some((key) => this.#counts.has(hashOf(key)));
+  }
+}
+
+function keysOf(spec: CommandSpec | undefined, args: readonly Buffer[]): Buffer[] {
+  if (spec === undefined || spec.order !== "keys") return [];
+  return (keyPositions(spec, args) ?? []).map((i) => args[i]!);
+}
+
+/** FNV-1a. */
+function hashOf(key: Buffer): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key[i]!, 0x01000193);
+  return hash;
+}
