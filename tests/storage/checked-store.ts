@@ -154,7 +154,7 @@ export class CheckedStore {
     // Each time only some of the segments are compared.
     for (let idle = 0; idle < 20; ) idle = this.store.compact(1_000) === 0 ? idle + 1 : 0;
     this.check();
-    this.#checkBytes(2, 8);
+    this.#checkBytes(1.5, 8);
   }
 
   /** Goes through all entries, `limit` at a time; `between` may change them. */
@@ -220,7 +220,7 @@ export class CheckedStore {
     strictEqual(store.size, model.size);
     strictEqual(store.sizeWithTtl, model.sizeWithTtl);
     strictEqual(store.liveBytes, model.liveBytes);
-    this.#checkBytes(3, 24);
+    this.#checkBytes(2, 16);
   }
 
   /** Everything, entry by entry. */
