@@ -22,6 +22,8 @@ const dollar = 0x24;
 const noBytes = Buffer.alloc(0);
 /** Room for a large argument is made as it comes in, not as it is announced: at first for this much. */
 const announcedBytesMax = 1024 * 1024;
+/** Smaller buffers come from Node's pool, which costs much less. */
+const pooledBytesMax = 2 * 1024;
 /** Redis's bounds for those who have yet to authenticate. */
 const unauthenticatedArguments = 10;
 const unauthenticatedBulkBytes = 16 * 1024;
@@ -140,9 +142,11 @@ export class RequestParser {
     const held = this.#end - keep;
     const announced = this.#left > 0 && this.#bulk > 0 ? this.#at - keep + this.#bulk + 2 : 0;
     const grown = Math.max(2 * held, announcedBytesMax);
-    // Doubled when it is enlarged again within a request: else one of many chunks would be copied as many times.
-    const room = this.#own && this.#left > 0 ? held : 0;
-    const larger = Buffer.allocUnsafeSlow(Math.max(held + more + room, Math.min(announced, grown)));
+    // Doubled when it is enlarged again: else a request of many chunks would be copied as many times.
+    const room = this.#own ? held : 0;
+    const sizeBytes = Math.max(held + more + room, Math.min(announced, grown));
+    const larger =
+      sizeBytes < pooledBytesMax ? Buffer.allocUnsafe(sizeBytes) : Buffer.allocUnsafeSlow(sizeBytes);
     larger.set(this.#buffer.subarray(keep, this.#end));
     if (keep > 0 && this.#left > 0) {
       for (let i = 0; i < 2 * this.argc; i++) this.#places[i]! -= keep;
