@@ -75,12 +75,27 @@ export interface BucketOptions {
 
 export type CoordinationStatus = "connected" | "disconnected" | "closed";
 
+/** Messages of at most {@link channelMessageBytesMax}. */
+export interface Channel {
+  /** Whether it was sent: not after this was closed. Throws INTERNAL if it is too long. */
+  send(message: Uint8Array): boolean;
+  close(): void;
+}
+
+/** 1 MiB, which NATS takes unless it is told otherwise, less what names the sender. */
+export const channelMessageBytesMax = 1024 * 1024 - 64;
+
 export interface Coordination {
   /** Where the store is, for messages: a NATS URL without credentials, or "memory". */
   readonly location: string;
   readonly status: CoordinationStatus;
   /** Opens the bucket, making it if it isn't there. Names: letters, digits, `-` and `_`. */
   openBucket(name: string, options?: BucketOptions): Promise<Bucket>;
+  /**
+   * Opens a channel: what one who has it open sends, all the others receive, if they are connected at that moment; nothing is
+   * kept, and nothing is sent again. Names: letters, digits, `-` and `_`.
+   */
+  openChannel(name: string, receive: (message: Uint8Array) => void): Channel;
   /** Calls `listener` at every change of {@link status}; the returned function ends that. */
   onStatus(listener: (status: CoordinationStatus) => void): () => void;
   /** Ends every watch and, where there is one, the connection. Calls under way fail with CLOSED. */

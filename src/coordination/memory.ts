@@ -5,6 +5,7 @@ import type {
   Bucket,
   BucketOptions,
   Change,
+  Channel,
   Coordination,
   CoordinationStatus,
   Entry,
@@ -12,7 +13,7 @@ import type {
   WatchHandlers,
   WriteResult,
 } from "./coordination.ts";
-import { requireBucketName, requireKey, requireRevision } from "./names.ts";
+import { requireBucketName, requireKey, requireMessage, requireRevision } from "./names.ts";
 
 /** `value` undefined: a delete marker. It is kept, as NATS keeps it, because it carries the key's latest revision. */
 interface Stored {
@@ -103,6 +104,7 @@ class MemoryBucketState {
 export class MemoryStore {
   readonly runtime: Runtime;
   readonly #buckets = new Map<string, MemoryBucketState>();
+  readonly #channels = new Map<string, Set<(message: Uint8Array) => void>>();
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
@@ -116,6 +118,14 @@ export class MemoryStore {
       this.#buckets.set(name, bucket);
     }
     return bucket;
+  }
+
+  /** Who has the channel open. */
+  channel(name: string): Set<(message: Uint8Array) => void> {
+    requireBucketName(name);
+    const receivers = this.#channels.get(name) ?? new Set();
+    this.#channels.set(name, receivers);
+    return receivers;
   }
 
   /** What an operator does by deleting the bucket: its data is gone, and it begins anew. */
@@ -329,6 +339,24 @@ export class MemoryCoordination implements Coordination {
     const bucket = new MemoryBucket(state, this.#store.runtime, this.#watches, isClosed);
     this.#buckets.push(() => state.handles.delete(bucket));
     return bucket;
+  }
+
+  openChannel(name: string, receive: (message: Uint8Array) => void): Channel {
+    const receivers = this.#store.channel(name);
+    const own = (message: Uint8Array): void => {
+      if (this.#status !== "closed") receive(message);
+    };
+    receivers.add(own);
+    return {
+      send: (message) => {
+        requireMessage(message);
+        if (this.#status === "closed") return false;
+        const copy = message.slice();
+        for (const one of receivers) if (one !== own) this.#store.runtime.soon(() => one(copy));
+        return true;
+      },
+      close: () => void receivers.delete(own),
+    };
   }
 
   onStatus(listener: (status: CoordinationStatus) => void): () => void {

@@ -1,5 +1,6 @@
 /** The names that every implementation takes, so that what works in memory works on NATS. */
 import { RingcacheError } from "../errors.ts";
+import { channelMessageBytesMax } from "./coordination.ts";
 
 const bucketNames = /^[A-Za-z0-9_-]{1,200}$/;
 const keyNames = /^[A-Za-z0-9._-]{1,200}$/;
@@ -18,6 +19,15 @@ export function requireKey(key: string): void {
     throw new RingcacheError(
       "INTERNAL",
       `A bucket's key is 1 to 200 letters, digits, -, _ or dots; not ${JSON.stringify(key)}.`,
+    );
+  }
+}
+
+export function requireMessage(message: Uint8Array): void {
+  if (message.length > channelMessageBytesMax) {
+    throw new RingcacheError(
+      "INTERNAL",
+      `A message has at most ${channelMessageBytesMax} bytes; not ${message.length}.`,
     );
   }
 }

@@ -4,9 +4,10 @@ import { connect, type NatsConnection, errors as natsErrors } from "@nats-io/tra
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Bucket, BucketOptions, Coordination, CoordinationStatus } from "./coordination.ts";
+import type { Bucket, BucketOptions, Channel, Coordination, CoordinationStatus } from "./coordination.ts";
 import { requireBucketName } from "./names.ts";
 import { NatsBucket } from "./nats-bucket.ts";
+import { openNatsChannel } from "./nats-channel.ts";
 import { closedError, NatsSession } from "./nats-session.ts";
 import { NatsStream } from "./nats-stream.ts";
 import { type NatsServers, parseNatsUrls } from "./nats-url.ts";
@@ -88,6 +89,11 @@ export class NatsCoordination implements Coordination {
 
   onStatus(listener: (status: CoordinationStatus) => void): () => void {
     return this.#session.onStatus(listener);
+  }
+
+  openChannel(name: string, receive: (message: Uint8Array) => void): Channel {
+    requireBucketName(name);
+    return openNatsChannel(this.#session, name, receive);
   }
 
   async close(): Promise<void> {

@@ -65,6 +65,8 @@ class FaultyCoordination implements Coordination {
     return bucket;
   }
 
+  openChannel: Coordination["openChannel"] = (name, receive) => this.#inner.openChannel(name, receive);
+
   onStatus(): () => void {
     return () => {};
   }

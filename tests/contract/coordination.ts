@@ -1,6 +1,10 @@
 /** What every implementation of {@link Coordination} does; the same suite runs over each of them. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Bucket, Coordination } from "../../src/coordination/coordination.ts";
+import {
+  type Bucket,
+  type Coordination,
+  channelMessageBytesMax,
+} from "../../src/coordination/coordination.ts";
 import { bytes, Recorder, text, until, written } from "../support/recorder.ts";
 
 export interface CoordinationSetup {
@@ -358,6 +362,54 @@ export function coordinationContract(name: string, setUp: () => Promise<Coordina
         }
         expect(seen.events.at(-1)).toBe("lost");
         expect(seen.currents).toBe(1);
+      });
+    });
+
+    describe("channels", () => {
+      it("bring what is sent to all others, in order, whole, and not back", async () => {
+        const three = await setup.connect();
+        const heard: string[][] = [[], [], []];
+        const channels = [one, two, three].map((coordination, i) =>
+          coordination.openChannel(`channel-${serial}`, (message) => heard[i]!.push(text(message)!)),
+        );
+        const large = "x".repeat(channelMessageBytesMax);
+        // A subscription takes a moment to reach the server: until then nothing is promised.
+        await until(() => {
+          channels[0]!.send(bytes("ready?"));
+          return heard[1]!.length > 0 && heard[2]!.length > 0;
+        }, "the others listen");
+        for (const message of ["a", "", "b", large]) expect(channels[0]!.send(bytes(message))).toBe(true);
+        channels[1]!.send(bytes("from two"));
+        await until(
+          () => heard[1]!.at(-1) === large && heard[2]!.includes(large) && heard[0]!.length > 0,
+          "all is heard",
+        );
+        await until(() => heard[2]!.includes("from two"), "the second is heard");
+        const others = (i: number) => heard[i]!.filter((one) => one !== "ready?" && one !== "from two");
+        expect(heard[0]).toEqual(["from two"]);
+        expect(others(1)).toEqual(["a", "", "b", large]);
+        expect(others(2)).toEqual(["a", "", "b", large]);
+        await three.close();
+      });
+
+      it("of other names and closed ones are silent; what is too long is refused", async () => {
+        const heard: string[] = [];
+        const listen = (coordination: Coordination, name: string) =>
+          coordination.openChannel(`${name}-${serial}`, (message) => heard.push(`${name} ${text(message)}`));
+        const first = listen(one, "first");
+        const closed = listen(two, "first");
+        listen(two, "second");
+        const second = listen(one, "second");
+        closed.close();
+        await until(() => {
+          first.send(bytes("unheard"));
+          second.send(bytes("heard"));
+          return heard.length > 0;
+        }, "the second is heard");
+        expect(new Set(heard)).toEqual(new Set(["second heard"]));
+        expect(() => first.send(Buffer.alloc(channelMessageBytesMax + 1))).toThrow(/at most/);
+        await one.close();
+        expect(first.send(bytes("late"))).toBe(false);
       });
     });
 

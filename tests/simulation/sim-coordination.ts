@@ -6,10 +6,11 @@
 import type {
   Bucket,
   BucketOptions,
+  Channel,
   Coordination,
   CoordinationStatus,
 } from "../../src/coordination/coordination.ts";
-import { requireBucketName, requireKey } from "../../src/coordination/names.ts";
+import { requireBucketName, requireKey, requireMessage } from "../../src/coordination/names.ts";
 import { RingcacheError } from "../../src/errors.ts";
 import { SimBucket } from "./sim-bucket.ts";
 import type { SimNode } from "./sim-runtime.ts";
@@ -78,6 +79,27 @@ export class SimCoordination implements Coordination, StoreClient {
       this.#buckets.add(bucket);
       return bucket;
     });
+  }
+
+  /** Without faults of its own: nothing that is promised rests on it. */
+  openChannel(name: string, receive: (message: Uint8Array) => void): Channel {
+    requireBucketName(name);
+    const receivers = this.store.channels.get(name) ?? new Set();
+    this.store.channels.set(name, receivers);
+    const own = (message: Uint8Array): void => {
+      if (this.passes) receive(message);
+    };
+    receivers.add(own);
+    return {
+      send: (message) => {
+        requireMessage(message);
+        if (!this.passes) return false;
+        const copy = message.slice();
+        for (const one of receivers) if (one !== own) this.store.sim.schedule(1, () => one(copy));
+        return true;
+      },
+      close: () => void receivers.delete(own),
+    };
   }
 
   onStatus(listener: (status: CoordinationStatus) => void): () => void {

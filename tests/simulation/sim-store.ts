@@ -177,6 +177,8 @@ export class SimStore {
   readonly sim: Simulation;
   readonly random: Random;
   readonly clients = new Set<StoreClient>();
+  /** Who has each channel open. */
+  readonly channels = new Map<string, Set<(message: Uint8Array) => void>>();
   readonly #buckets = new Map<string, SimBucketState>();
   #gapEndsAtMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
