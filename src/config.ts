@@ -14,6 +14,8 @@ export interface NodeConfig {
   readonly advertiseHost: string;
   /** Where the HTTP door is reached, `host:port`; empty if there is none. Told to other nodes, not listened on here. */
   readonly advertiseHttp: string;
+  /** Where the Redis door is reached, `host:port`; empty if there is none. Told to other nodes, not listened on here. */
+  readonly advertiseRedis: string;
   /**
    * Synchronous copies of every partition beside the owner's, as many as the other nodes allow: 0 to {@link backupsMax}.
    * The coordinator's own is what counts.
@@ -58,6 +60,7 @@ export const defaultNodeConfig: NodeConfig = {
   peerPort: 0,
   advertiseHost: "",
   advertiseHttp: "",
+  advertiseRedis: "",
   backups: 1,
   zone: "",
   maxMemoryBytes: 0,

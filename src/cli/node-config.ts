@@ -21,6 +21,7 @@ export function nodeConfig(values: Values, http: Address, interfaces: Interfaces
       host: isSpecific(http.host) ? http.host : advertiseHost,
       port: http.port,
     }),
+    advertiseRedis: "",
     backups: values.backups,
     zone: values.zone,
     maxMemoryBytes: values["max-memory"],

@@ -29,8 +29,9 @@ export interface LastTable {
 }
 
 export function memberOfRecord(record: MemberRecord): Member {
-  const { id, incarnation, host, port, http, zone, leaving } = record;
-  return { id, incarnation, host, port, http, zone, leaving, dead: "" };
+  const { id, incarnation, host, port, http, redis, zone, leaving } = record;
+  const door = redis === undefined ? {} : { redis };
+  return { id, incarnation, host, port, http, ...door, zone, leaving, dead: "" };
 }
 
 /** What marks the member's incarnation dead. */

@@ -222,6 +222,7 @@ function sameMembers(a: readonly Member[], b: readonly Member[]): boolean {
         x.host === y.host &&
         x.port === y.port &&
         x.http === y.http &&
+        x.redis === y.redis &&
         x.zone === y.zone &&
         x.leaving === y.leaving &&
         x.dead === y.dead

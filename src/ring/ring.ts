@@ -61,6 +61,7 @@ export class Ring extends RingEmitter {
         host: config.advertiseHost,
         port,
         http: config.advertiseHttp,
+        ...(config.advertiseRedis !== "" && { redis: config.advertiseRedis }),
         zone: config.zone,
         leaving: false,
         dead: "",

@@ -7,6 +7,8 @@ import type { PeerAddress, PeerIdentity } from "../peers/messages.ts";
 export interface Member extends PeerAddress {
   /** Where the HTTP door listens, `host:port`; empty if there is none. */
   readonly http: string;
+  /** Where its Redis door is reached, `host:port`; absent if it has none. */
+  readonly redis?: string;
   /** Failure zone; empty if none is named. */
   readonly zone: string;
   /** A leaving member keeps what it owns until it has been handed over, and gets nothing new. */
