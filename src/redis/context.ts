@@ -1,5 +1,7 @@
 /** What all connections of one door share. */
 import type { Door } from "../cache/command.ts";
+import type { NodeConfig } from "../config.ts";
+import type { Coordination } from "../coordination/coordination.ts";
 import type { Log } from "../log.ts";
 import type { Table } from "../ring/table.ts";
 import type { Runtime } from "../runtime.ts";
@@ -14,6 +16,8 @@ export type ClusterMode = (typeof clusterModes)[number];
 /** What the door needs of the ring, for the answers of a cluster; a `Ring` is one. */
 export interface RingView {
   readonly nodeId: string;
+  readonly config: Pick<NodeConfig, "platform">;
+  readonly coordination: Pick<Coordination, "openChannel">;
   readonly table: Table;
   partitionFor(key: Buffer): number;
   /** Whether this node may carry out operations of that partition in this turn. */

@@ -2,6 +2,7 @@
 import { messageOf } from "../../errors.ts";
 import * as keys from "./keys.ts";
 import type { Keyspace } from "./keyspace.ts";
+import { script } from "./scripts.ts";
 import { decodeSteps, type Result, type Step, StepCode } from "./step.ts";
 import * as strings from "./strings.ts";
 
@@ -30,6 +31,7 @@ const carriers: Readonly<Partial<Record<StepCode, (space: Keyspace, step: Step) 
   [StepCode.flush]: keys.flush,
   [StepCode.randomKey]: keys.randomKey,
   [StepCode.size]: keys.size,
+  [StepCode.script]: script,
 };
 
 /** The steps' results, and the keys that they name: a run without any is about all of the partition. */

@@ -4,7 +4,13 @@ import { clientCommands } from "./client.ts";
 import { clusterCommands } from "./cluster.ts";
 import { commandCommands } from "./command.ts";
 import { connectionCommands } from "./connection.ts";
+import { keyCommands } from "./keys.ts";
+import { keyspaceCommands } from "./keyspace.ts";
+import { pubsubCommands } from "./pubsub.ts";
+import { scriptCommands } from "./scripts.ts";
 import { serverCommands } from "./server.ts";
+import { stringCommands } from "./strings.ts";
+import { transactionCommands } from "./transactions.ts";
 
 export const handlers: Handlers = {
   ...connectionCommands,
@@ -12,4 +18,10 @@ export const handlers: Handlers = {
   ...commandCommands,
   ...serverCommands,
   ...clusterCommands,
+  ...stringCommands,
+  ...keyCommands,
+  ...keyspaceCommands,
+  ...transactionCommands,
+  ...scriptCommands,
+  ...pubsubCommands,
 };
