@@ -138,21 +138,23 @@ const cases: readonly (readonly [name: string, text: string, seen: readonly Seen
   ],
 ];
 
+const named = cases.map(([name, text, seen, setting]) => ({ name, text, seen, setting }));
+
 describe("whole", () => {
-  test.each(cases)("%s", (_, text, seen, setting) => {
+  test.each(named)("$name", ({ text, seen, setting }) => {
     expect(parse([bytesOf(text)], setting)).toEqual(seen);
   });
 });
 
 describe("byte by byte", () => {
-  test.each(cases)("%s", (_, text, seen, setting) => {
+  test.each(named)("$name", ({ text, seen, setting }) => {
     expect(parse(everyByte(bytesOf(text)), setting)).toEqual(seen);
   });
 });
 
 describe("in two parts, cut at every byte", () => {
-  const short = cases.filter(([, text]) => text.length < 500);
-  test.each(short)("%s", (_, text, seen, setting) => {
+  const short = named.filter(({ text }) => text.length < 500);
+  test.each(short)("$name", ({ text, seen, setting }) => {
     const bytes = bytesOf(text);
     for (let at = 1; at < bytes.length; at++) {
       expect(parse([bytes.subarray(0, at), bytes.subarray(at)], setting)).toEqual(seen);
