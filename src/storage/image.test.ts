@@ -137,13 +137,16 @@ test("keys of one hash come together, however small the image or the step of a s
   for (const key of same.flat()) from.store.set(key, key, 0);
   for (let cursor = 0; cursor < cursorEnd; ) {
     const { image, next } = from.store.image(cursor, 1);
+    ok(next > cursor);
     to.store.apply(image);
     cursor = next;
   }
   expect(to.content()).toEqual(from.content());
   const seen: string[] = [];
   for (let cursor = 0; cursor < cursorEnd; ) {
-    cursor = from.store.scan(cursor, 1, 0, (key) => seen.push(key.toString()));
+    const next = from.store.scan(cursor, 1, 0, (key) => seen.push(key.toString()));
+    ok(next > cursor);
+    cursor = next;
   }
   expect(seen.sort()).toEqual(same.flat().map(String).sort());
 }, 120_000);
