@@ -1,9 +1,10 @@
 /**
  *     npm run bench -- NAME [--json] [--rounds N] [--seconds S]
  *     npm run bench -- eviction [--json] [FILE...]
+ *     npm run bench -- full-memory [--json] [--minutes M]
  *
  * Runs one benchmark, or lists them. Exit code 2 for a wrong command line, 1 when a benchmark fails to run; a target
- * that is missed is a figure, not a failure, but for `eviction`, whose figures don't depend on the machine.
+ * that is missed is a figure, not a failure, but for `eviction` and `full-memory`, whose targets don't depend on the machine.
  */
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -17,6 +18,8 @@ const benches = {
   http: "GET /get of a local and of a remote key, against a bare node:http server",
   eviction:
     "hit ratios of the store against LRU, FIFO and S3-FIFO; FILE...: traces of time,key,size to use instead",
+  "full-memory":
+    "nodes whose memory is full, for minutes: RSS, failed requests and hit ratio stay as they are",
 };
 
 function usage() {
@@ -24,12 +27,14 @@ function usage() {
   return [
     "npm run bench -- NAME [--json] [--rounds N] [--seconds S]",
     "npm run bench -- eviction [--json] [FILE...]",
+    "npm run bench -- full-memory [--json] [--minutes M]",
     "",
     ...lines,
     "",
     "  --json       one line of JSON per comparison",
     "  --rounds N   rounds in which all take turns, 1 to 100 (5)",
     "  --seconds S  how long each takes in a round, 0.1 to 60 (2)",
+    "  --minutes M  of full-memory: from when all nodes are full, 0.5 to 600 (3)",
     "  --entries N  of storage, may be given more than once: 1,000 to 16,000,000 (1000000 and 10000000)",
   ].join("\n");
 }
@@ -45,6 +50,7 @@ function commandLine() {
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "2" },
     entries: { type: "string", multiple: true, default: ["1000000", "10000000"] },
+    minutes: { type: "string", default: "3" },
     help: { type: "boolean", default: false },
   };
   let parsed;
@@ -68,11 +74,17 @@ function commandLine() {
   if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 100)) refuse("--rounds is 1 to 100.");
   const seconds = Number(values.seconds);
   if (!(seconds >= 0.1 && seconds <= 60)) refuse("--seconds is 0.1 to 60.");
+  const minutes = Number(values.minutes);
+  if (!(minutes >= 0.5 && minutes <= 600)) refuse("--minutes is 0.5 to 600.");
   const entries = values.entries.map(Number);
   if (!entries.every((one) => Number.isInteger(one) && one >= 1_000 && one <= 16_000_000)) {
     refuse("--entries is 1,000 to 16,000,000.");
   }
-  return { name, json: values.json, plan: { rounds, seconds, warmUpSeconds: seconds, files, entries } };
+  return {
+    name,
+    json: values.json,
+    plan: { rounds, seconds, warmUpSeconds: seconds, files, entries, minutes },
+  };
 }
 
 const { name, json, plan } = commandLine();

@@ -113,6 +113,11 @@ class Worker {
     await this.#whenEnded;
   }
 
+  /** Memory of the process, in bytes. */
+  rssBytes() {
+    return this.call("rssBytes");
+  }
+
   /** CPU time of the whole process so far, in microseconds: user and system, all threads. */
   cpuMicros() {
     return this.call("cpuMicros");
@@ -124,11 +129,22 @@ export function startWorker(name, file, execArgv = []) {
   return new Worker(name, fileURLToPath(new URL(`../workers/${file}`, import.meta.url)), [], execArgv);
 }
 
-/** Starts the command line as a user would; resolves with the node and its HTTP port once it serves. */
-export async function startServer(natsUrl, node) {
+/** Starts the command line as a user would, with `more` of it; resolves with the node and its HTTP port once it serves. */
+export async function startServer(natsUrl, node, more = []) {
   const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
   const preload = new URL("./serve.mjs", import.meta.url).href;
-  const args = ["start", "--node", node, "--nats", natsUrl, "--http", "127.0.0.1:0", "--log-format", "json"];
+  const args = [
+    "start",
+    "--node",
+    node,
+    "--nats",
+    natsUrl,
+    "--http",
+    "127.0.0.1:0",
+    "--log-format",
+    "json",
+    ...more,
+  ];
   const worker = new Worker(node, main, args, ["--import", preload]);
   const port = await new Promise((resolve, reject) => {
     let text = "";

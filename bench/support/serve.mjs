@@ -1,6 +1,6 @@
 /**
  * A worker's side of the channel to the benchmark: serves its calls, and ends when the benchmark does. Also preloaded
- * into processes that know nothing of benchmarks, so that they report their CPU time.
+ * into processes that know nothing of benchmarks, so that they report their CPU time and memory.
  */
 
 const methods = {
@@ -8,6 +8,7 @@ const methods = {
     const { user, system } = process.cpuUsage();
     return user + system;
   },
+  rssBytes: () => process.memoryUsage.rss(),
   /** So that a profile gets written. */
   exit() {
     setTimeout(() => process.exit(0), 10);
