@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { profiles } from "./profiles.ts";
 import { runScenario } from "./scenario.ts";
 
 /** More of them: `npm run sim -- --seeds 1000`. */
@@ -6,6 +7,11 @@ const seeds = Array.from({ length: 40 }, (_, i) => i + 1);
 
 test.each(seeds)("everything at once: seed %i", { timeout: 120_000 }, async (seed) => {
   const report = await runScenario(seed);
+  expect(report.violations).toEqual([]);
+});
+
+test.each([1, 2, 3, 4, 5, 6])("with too little memory: seed %i", { timeout: 120_000 }, async (seed) => {
+  const report = await runScenario(seed, { profile: profiles.tight });
   expect(report.violations).toEqual([]);
 });
 

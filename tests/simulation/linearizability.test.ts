@@ -103,8 +103,18 @@ describe("histories whose verdict is known", () => {
   });
 
   test("an initial value is one that may be read", () => {
-    expect(checkLinearizability([get([1, 2], "a")], "a").ok).toBe(true);
-    expect(checkLinearizability([get([1, 2], undefined)], "a").ok).toBe(false);
+    expect(checkLinearizability([get([1, 2], "a")], { initial: "a" }).ok).toBe(true);
+    expect(checkLinearizability([get([1, 2], undefined)], { initial: "a" }).ok).toBe(false);
+  });
+
+  test("what may be evicted may be gone at any moment, and doesn't come back", () => {
+    const history = [set([1, 2], "a"), get([3, 4], "a"), get([5, 6], undefined)];
+    expect(checkLinearizability(history).ok).toBe(false);
+    expect(checkLinearizability(history, { evicts: true }).ok).toBe(true);
+    expect(checkLinearizability([...history, get([7, 8], "a")], { evicts: true }).ok).toBe(false);
+    const swapped = [set([1, 2], "a"), cas([3, 4], undefined, "b", true), get([5, 6], "b")];
+    expect(checkLinearizability(swapped, { evicts: true }).ok).toBe(true);
+    expect(checkLinearizability([set([1, 2], "a"), get([3, 4], "b")], { evicts: true }).ok).toBe(false);
   });
 });
 

@@ -68,8 +68,17 @@ export function apply(state: Value, operation: Operation): Value | typeof refuse
 
 export { refused };
 
-/** `initial`: what every key held at first. */
-export function checkLinearizability(history: readonly Operation[], initial: Value = undefined): Verdict {
+export interface Register {
+  /** What every key held at first. */
+  readonly initial?: Value;
+  /** At any moment an entry may be gone by itself, and stays gone. */
+  readonly evicts?: boolean;
+}
+
+export function checkLinearizability(
+  history: readonly Operation[],
+  { initial = undefined, evicts = false }: Register = {},
+): Verdict {
   const byKey = new Map<string, Operation[]>();
   for (const operation of history) {
     const same = byKey.get(operation.key);
@@ -77,7 +86,7 @@ export function checkLinearizability(history: readonly Operation[], initial: Val
     else same.push(operation);
   }
   for (const [key, operations] of byKey) {
-    const verdict = new Search(key, operations, initial).run();
+    const verdict = new Search(key, operations, initial, evicts).run();
     if (!verdict.ok) return verdict;
   }
   return { ok: true };
@@ -92,6 +101,7 @@ interface Step {
 /** The order of one key's operations, sought depth first. */
 class Search {
   readonly #key: string;
+  readonly #evicts: boolean;
   /** The known ones by their call, then the unknown ones by theirs. */
   readonly #operations: readonly Operation[];
   readonly #knownCount: number;
@@ -104,8 +114,9 @@ class Search {
   #low = 0;
   #longest: readonly Step[] = [];
 
-  constructor(key: string, operations: readonly Operation[], initial: Value) {
+  constructor(key: string, operations: readonly Operation[], initial: Value, evicts: boolean) {
     this.#key = key;
+    this.#evicts = evicts;
     const byCall = (a: Operation, b: Operation): number => a.invokedAt - b.invokedAt;
     const known = operations.filter((operation) => operation.completedAt !== undefined).sort(byCall);
     // A read without an answer says nothing and changes nothing.
@@ -146,7 +157,9 @@ class Search {
         continue;
       }
       if (this.#taken[i] === 1) continue;
-      const result = apply(state, operation);
+      let result = apply(state, operation);
+      // An entry that could have gone earlier may as well go only now that something depends on it.
+      if (result === refused && this.#evicts) result = apply(undefined, operation);
       // An unknown one that changes nothing can as well be left out.
       if (result === refused || (i >= this.#knownCount && result === state)) continue;
       this.#take(i);

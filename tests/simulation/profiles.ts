@@ -18,6 +18,8 @@ export interface RunProfile extends Profile {
   readonly thinkMs?: readonly [min: number, max: number];
   /** Beside one or two nodes at the start, at least so many more, up to one more than backups. */
   readonly nodesMore?: number;
+  /** Memory of each node for its entries, between these; absent: enough. With less, entries are evicted all the time. */
+  readonly memoryBytes?: readonly [min: number, max: number];
 }
 
 /** Shorter than anything that may count as a failure: see `health.ts`. */
@@ -64,6 +66,9 @@ export const everything: RunProfile = {
   zones: 0.15,
   store: hostileStore,
 };
+
+/** Nodes that can't hold what they are given: entries go, on all copies alike, and never come back. */
+const tight: RunProfile = { ...everything, memoryBytes: [3 * 1024, 24 * 1024] };
 
 const nothingElse = { outageMinute: 0, outageTenMinutes: 0, wipe: 0, reckless: 0 };
 
@@ -130,6 +135,7 @@ const inZones: RunProfile = { ...everything, backups: [1, 1, 2], reckless: 0, zo
 
 export const profiles = {
   everything,
+  tight,
   wipes,
   recklessness,
   inZones,

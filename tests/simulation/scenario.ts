@@ -74,6 +74,8 @@ export interface Settings {
   readonly clients: number;
   /** How long each thinks at most before it asks again. */
   readonly thinkMs: number;
+  /** Of each node, for its entries; 0: enough. */
+  readonly memoryBytes: number;
 }
 
 function drawSettings(random: Random, profile: RunProfile): Settings {
@@ -97,6 +99,7 @@ function drawSettings(random: Random, profile: RunProfile): Settings {
     splitsMax: random.pick([1, 1, 3]),
     clients: profile.clients ?? clientsDefault,
     thinkMs: random.between(...(profile.thinkMs ?? thinkMsDefault)),
+    memoryBytes: profile.memoryBytes === undefined ? 0 : random.integer(...profile.memoryBytes),
   };
 }
 
@@ -230,7 +233,7 @@ class Scenario {
     if (this.#health.overstepped) return;
     const { history } = this.#clients;
     const kept = history.filter(({ key }) => !this.#watchdog.lost.has(this.#clients.partitionOf(key)));
-    const verdict = checkLinearizability(kept);
+    const verdict = checkLinearizability(kept, { evicts: this.#settings.memoryBytes > 0 });
     if (!verdict.ok) this.#violation("history", describeVerdict(verdict));
   }
 
