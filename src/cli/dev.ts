@@ -3,6 +3,7 @@ import { defaultNodeConfig, maxMemoryBytesMin } from "../config.ts";
 import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
 import { startHttp } from "../http/server.ts";
 import { tcpTransport } from "../peers/tcp.ts";
+import type { RingView } from "../redis/context.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Output } from "./client.ts";
 import { CommandError } from "./command-error.ts";
@@ -11,7 +12,8 @@ import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
 import { createLog } from "./log.ts";
 import { httpLimits } from "./node-config.ts";
 import type { Values } from "./options.ts";
-import { formatAddress } from "./values.ts";
+import { openRedis } from "./redis-door.ts";
+import { type Address, formatAddress } from "./values.ts";
 
 const closingMs = 10_000;
 
@@ -34,20 +36,23 @@ async function closeAll({ doors, nodes }: Opened): Promise<void> {
 /** `ringcache dev`: a whole cluster in this process, for trying out and for development. */
 export async function dev(values: Values, runtime: Runtime, output: Output): Promise<number> {
   const log = createLog({ level: values["log-level"], format: values["log-format"] });
-  if (values.http.port + values.nodes - 1 > 65_535) {
-    throw new CommandError(`--http ${values.http.port} leaves no room for ${values.nodes} ports.`, 2);
+  for (const name of ["http", "redis"] as const) {
+    const port = values[name]?.port ?? 0;
+    if (port + values.nodes - 1 > 65_535) {
+      throw new CommandError(`--${name} ${port} leaves no room for ${values.nodes} ports.`, 2);
+    }
   }
   exitOnDefect(log);
   const stop = listenForStop(runtime, log);
   const opened: Opened = { doors: [], nodes: [] };
-  let urls: string[];
+  let nodes: Reached[];
   try {
-    urls = await startNodes(values, runtime, log, opened);
+    nodes = await startNodes(values, runtime, log, opened);
   } catch (error) {
     await closeAll(opened);
     throw error;
   }
-  await output.out(whatToTry(urls));
+  await output.out(whatToTry(nodes));
   await stop.signal;
   await stopWithin(runtime, log, closingMs, () => closeAll(opened));
   await output.out(
@@ -61,9 +66,9 @@ async function startNodes(
   runtime: Runtime,
   log: ReturnType<typeof createLog>,
   opened: Opened,
-): Promise<string[]> {
+): Promise<Reached[]> {
   const store = new MemoryStore(runtime);
-  const doors: { slot: DoorSlot; port: number }[] = [];
+  const doors: Doors[] = [];
   // All ports first: with one of them taken, no node should have started.
   for (let i = 0; i < values.nodes; i++) {
     const slot = new DoorSlot(`node-${i + 1}`);
@@ -77,10 +82,20 @@ async function startNodes(
       limits: httpLimits(values["request-deadline"]),
     });
     opened.doors.push(() => http.close());
-    doors.push({ slot, port: http.port });
+    const doorsOfNode: Doors = { slot, port: http.port, redisPort: undefined, node: undefined };
+    doors.push(doorsOfNode);
+    const ring = (): RingView | undefined => doorsOfNode.node?.ring;
+    const redis = await openRedis(values, runtime, log, slot, ring, nth(values.redis, i));
+    if (redis === undefined) continue;
+    opened.doors.push(() => redis.close());
+    doorsOfNode.redisPort = redis.port;
   }
   const host = values.http.host === "" ? "localhost" : values.http.host;
-  const starts = doors.map(async ({ slot, port }) => {
+  const redisHost = values.redis?.host === "" ? "localhost" : values.redis?.host;
+  const redisAt = (port: number | undefined): string =>
+    redisHost === undefined || port === undefined ? "" : formatAddress({ host: redisHost, port });
+  const starts = doors.map(async (doorsOfNode) => {
+    const { slot, port, redisPort } = doorsOfNode;
     const coordination = new MemoryCoordination(store);
     const node = await CacheNode.start({
       config: {
@@ -94,6 +109,7 @@ async function startNodes(
         peerHost: "127.0.0.1",
         advertiseHost: "127.0.0.1",
         advertiseHttp: formatAddress({ host, port }),
+        advertiseRedis: redisAt(redisPort),
         requestDeadlineMs: values["request-deadline"],
         heartbeatMs: values.heartbeat,
         leaseMs: values.lease,
@@ -109,6 +125,7 @@ async function startNodes(
       await coordination.close();
     });
     slot.fill(node);
+    doorsOfNode.node = node;
     return node;
   });
   // Every start has ended, well or not, before anything is closed again.
@@ -117,17 +134,41 @@ async function startNodes(
   const [first] = await Promise.all(starts);
   await first?.ring.waitForNodes(values.nodes, settleMs).catch(() => undefined);
   await first?.ring.waitForPartitions(settleMs).catch(() => undefined);
-  return doors.map(({ port }) => `http://${formatAddress({ host, port })}`);
+  return doors.map(({ port, redisPort }) => ({
+    url: `http://${formatAddress({ host, port })}`,
+    redis: redisAt(redisPort),
+  }));
+}
+
+/** The doors of one node, opened before it; and the node. */
+interface Doors {
+  readonly slot: DoorSlot;
+  readonly port: number;
+  redisPort: number | undefined;
+  node: CacheNode | undefined;
+}
+
+/** The address of node number `i`, counted from the first one's. */
+function nth(first: Address | undefined, i: number): Address | undefined {
+  return first === undefined || first.port === 0 ? first : { ...first, port: first.port + i };
+}
+
+/** Where a node is reached; `redis` `host:port`, empty if it has no such door. */
+interface Reached {
+  readonly url: string;
+  readonly redis: string;
 }
 
 /** The walk-through of a running cluster, with addresses that can be pasted. */
-export function whatToTry(urls: readonly string[]): string {
+export function whatToTry(nodes: readonly Reached[]): string {
+  const urls = nodes.map(({ url }) => url);
   const [first = ""] = urls;
   const second = urls[1] ?? first;
   const third = urls[2] ?? second;
+  const redis = nodes.find((node) => node.redis !== "")?.redis;
   return `
 A cluster of ${urls.length} ${urls.length === 1 ? "node" : "nodes"} runs in this process:
-${urls.map((url, i) => `  node-${i + 1}  ${url}`).join("\n")}
+${nodes.map(({ url, redis }, i) => `  node-${i + 1}  ${url}${redis === "" ? "" : `  redis://${redis}`}`).join("\n")}
 
 Try, in another terminal:
 
@@ -147,7 +188,14 @@ Try, in another terminal:
 
   # View cache statistics
   curl ${first}/stats
-
+${
+  redis === undefined
+    ? ""
+    : `
+  # The same cache, with any client for Redis
+  redis-cli -p ${redis.slice(redis.lastIndexOf(":") + 1)} set user:2 Bob
+`
+}
 Ctrl-C stops it.
 
 `;

@@ -5,11 +5,18 @@ import { chooseHosts, type Interfaces, isSpecific } from "../ring/advertise.ts";
 import type { Values } from "./options.ts";
 import { type Address, formatAddress, natsHost } from "./values.ts";
 
-/** `http` is where the HTTP door really listens, with the port that was found. */
-export function nodeConfig(values: Values, http: Address, interfaces: Interfaces): NodeConfig {
+/** `http` and `redis` are where the doors really listen, with the ports that were found. */
+export function nodeConfig(
+  values: Values,
+  http: Address,
+  redis: Address | undefined,
+  interfaces: Interfaces,
+): NodeConfig {
   const given = { advertiseHost: values.advertise, peerHost: values["peer-port"].host };
   const natsHosts = values.nats.split(",").map((server) => natsHost(server) ?? "");
   const { advertiseHost, peerHost } = chooseHosts(given, natsHosts, interfaces);
+  const reachedAt = ({ host, port }: Address): string =>
+    formatAddress({ host: isSpecific(host) ? host : advertiseHost, port });
   return {
     node: values.node,
     platform: values.platform,
@@ -17,11 +24,8 @@ export function nodeConfig(values: Values, http: Address, interfaces: Interfaces
     peerHost,
     peerPort: values["peer-port"].port,
     advertiseHost,
-    advertiseHttp: formatAddress({
-      host: isSpecific(http.host) ? http.host : advertiseHost,
-      port: http.port,
-    }),
-    advertiseRedis: "",
+    advertiseHttp: reachedAt(http),
+    advertiseRedis: redis === undefined ? "" : reachedAt(redis),
     backups: values.backups,
     zone: values.zone,
     maxMemoryBytes: values["max-memory"],

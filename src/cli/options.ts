@@ -3,8 +3,10 @@
  * from it. A flag beats its environment variable, which beats the default.
  */
 import { backupsMax, defaultNodeConfig, evictionPolicies } from "../config.ts";
+import { clusterModes } from "../redis/context.ts";
 import {
   address,
+  addressOrOff,
   duration,
   httpUrl,
   type Kind,
@@ -15,6 +17,7 @@ import {
   optionalHost,
   optionalName,
   seconds,
+  secret,
   toggle,
   whole,
 } from "./values.ts";
@@ -86,6 +89,32 @@ export const options = {
     env: "RINGCACHE_HTTP",
     commands: nodes,
     description: "HTTP server address; `dev` counts up from it, one port per node.",
+  }),
+  redis: option({
+    kind: addressOrOff,
+    default: "off",
+    defaultIn: { dev: ":6381" },
+    env: "RINGCACHE_REDIS",
+    commands: nodes,
+    description:
+      "Address for clients of the Redis protocol; `dev` counts up from it, one port per node. Whoever reaches it may read " +
+      "and write everything, unless there is a password.",
+  }),
+  "redis-password": option({
+    kind: secret,
+    default: "",
+    env: "RINGCACHE_REDIS_PASSWORD",
+    commands: nodes,
+    description: "What Redis clients must give with AUTH or HELLO, as the user `default`; empty: nothing.",
+  }),
+  "redis-cluster": option({
+    kind: oneOf(...clusterModes),
+    default: "auto",
+    env: "RINGCACHE_REDIS_CLUSTER",
+    commands: nodes,
+    description:
+      "Which connections are answered with MOVED and CROSSSLOT instead of being served through this node: those that " +
+      "have asked what only cluster-aware clients ask (auto), all, or none.",
   }),
   partitions: option({
     kind: whole(1, 16_384),

@@ -258,7 +258,7 @@ describe("the configuration of a node", () => {
   } as const;
   const loopback = { ...external, internal: true, address: "127.0.0.1" };
   const interfaces = { lo: [loopback], eth0: [external] };
-  const config = (args: string) => nodeConfig(run(args).values, http, interfaces);
+  const config = (args: string) => nodeConfig(run(args).values, http, undefined, interfaces);
 
   test("its defaults are defaultNodeConfig, but for the addresses and the share of memory in bytes", () => {
     expect(config("")).toEqual({
@@ -302,12 +302,28 @@ describe("the configuration of a node", () => {
   });
 
   test("without an external address there is only this machine", () => {
-    expect(nodeConfig(run("--nats far:4222").values, http, { lo: [loopback] }).advertiseHost).toBe(
+    expect(nodeConfig(run("--nats far:4222").values, http, undefined, { lo: [loopback] }).advertiseHost).toBe(
       "127.0.0.1",
     );
   });
 
   test("a specific HTTP host is told as it is", () => {
-    expect(nodeConfig(run("").values, { host: "::1", port: 1 }, interfaces).advertiseHttp).toBe("[::1]:1");
+    const { advertiseHttp } = nodeConfig(run("").values, { host: "::1", port: 1 }, undefined, interfaces);
+    expect(advertiseHttp).toBe("[::1]:1");
+  });
+
+  test("the Redis door is told of as the HTTP door is; without one there is nothing to tell", () => {
+    const redisAt = (host: string) =>
+      nodeConfig(run("").values, http, { host, port: 6379 }, interfaces).advertiseRedis;
+    expect([redisAt(""), redisAt("10.0.0.9")]).toEqual(["127.0.0.1:6379", "10.0.0.9:6379"]);
+    expect(config("").advertiseRedis).toBe("");
+  });
+
+  test("Redis is off in start and on in dev, unless said otherwise", () => {
+    expect(run("").values.redis).toBeUndefined();
+    expect(run("--redis :6379").values.redis).toEqual({ host: "", port: 6379 });
+    expect(run("dev").values.redis).toEqual({ host: "", port: 6381 });
+    expect(run("dev --redis off").values.redis).toBeUndefined();
+    expect(refusal(["--redis", "on"]).exitCode).toBe(2);
   });
 });

@@ -10,6 +10,7 @@ import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
 import { createLog } from "./log.ts";
 import { httpLimits, nodeConfig } from "./node-config.ts";
 import type { Values } from "./options.ts";
+import { openRedis } from "./redis-door.ts";
 
 /** Beyond the drain itself: writes to a NATS that is gone run into their time-outs, HTTP answers what is under way. */
 const closingMs = 30_000;
@@ -23,9 +24,10 @@ export async function start(values: Values, runtime: Runtime): Promise<number> {
   const stop = listenForStop(runtime, log);
   const running = await startNode(values, runtime, log);
   const { config } = running;
+  const { advertiseHttp: http, advertiseRedis: redis, platform } = config;
   log.info(
-    { event: "serving", http: config.advertiseHttp, platform: config.platform, nats: running.location },
-    `serving on http://${config.advertiseHttp}`,
+    { event: "serving", http, ...(redis === "" ? {} : { redis }), platform, nats: running.location },
+    `serving on http://${http}${redis === "" ? "" : ` and redis://${redis}`}`,
   );
   const signal = await stop.signal;
   log.info({ event: "stopping", signal }, "leaving the ring; a second signal stops at once");
@@ -59,17 +61,26 @@ async function startNode(
       limits: httpLimits(values["request-deadline"]),
     });
     opened.push(() => http.close());
-    const config = nodeConfig(values, { host: values.http.host, port: http.port }, networkInterfaces());
-    const node = await CacheNode.start({ config, coordination, runtime, transport: tcpTransport, log });
+    let node: CacheNode | undefined;
+    const redis = await openRedis(values, runtime, log, door, () => node?.ring);
+    opened.push(async () => redis?.close());
+    const config = nodeConfig(
+      values,
+      { host: values.http.host, port: http.port },
+      redis,
+      networkInterfaces(),
+    );
+    const joined = await CacheNode.start({ config, coordination, runtime, transport: tcpTransport, log });
+    node = joined;
     door.fill(node);
     return {
       config,
       location: coordination.location,
       async stop() {
-        // HTTP stays open while the node drains: what still comes in is carried out at the new owners.
-        await node.drain();
-        await http.close();
-        await node.leave();
+        // The doors stay open while the node drains: what still comes in is carried out at the new owners.
+        await joined.drain();
+        await Promise.all([http.close(), redis?.close()]);
+        await joined.leave();
         await coordination.close();
       },
     };

@@ -132,6 +132,28 @@ export const address: Kind<Address> = {
   ),
 };
 
+/** An address to listen on, or none. */
+export const addressOrOff: Kind<Address | undefined> = {
+  ...address,
+  placeholder: "[HOST]:PORT|off",
+  bound: `${address.bound}, or off`,
+  schema: v.union([
+    v.pipe(
+      v.literal("off"),
+      v.transform(() => undefined),
+    ),
+    address.schema,
+  ]),
+};
+
+/** Anything, kept out of what is printed. */
+export const secret: Kind<string> = {
+  placeholder: "TEXT",
+  unit: "",
+  bound: "any text of up to 512 characters",
+  schema: v.pipe(v.string(), v.maxLength(512)),
+};
+
 function readAddress(text: string): Address {
   const match = /^(?:\[([^\]]+)\]:|([^:[\]]*):)?(\d{1,5})$/.exec(text);
   const [, bracketed, plain, port] = match ?? [];
