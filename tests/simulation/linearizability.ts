@@ -66,19 +66,26 @@ export function apply(state: Value, operation: Operation): Value | typeof refuse
   }
 }
 
-export { refused };
-
-export interface Register {
-  /** What every key held at first. */
-  readonly initial?: Value;
-  /** At any moment an entry may be gone by itself, and stays gone. */
-  readonly evicts?: boolean;
+/** As {@link apply}, of a register that may have lost its value just before. */
+function applyToForgetful(state: Value, operation: Operation): Value | typeof refused {
+  // One that makes a value where none was may do so whatever there was.
+  if (operation.kind === "cas" && operation.completedAt === undefined && operation.expected === undefined) {
+    return operation.value;
+  }
+  const result = apply(state, operation);
+  return result === refused && state !== undefined ? apply(undefined, operation) : result;
 }
 
-export function checkLinearizability(
-  history: readonly Operation[],
-  { initial = undefined, evicts = false }: Register = {},
-): Verdict {
+export { refused };
+
+export interface CheckOptions {
+  /** What every key held at first. */
+  readonly initial?: Value;
+  /** A value may be lost at any time, as a cache evicts it; it never comes back. */
+  readonly forgets?: boolean;
+}
+
+export function checkLinearizability(history: readonly Operation[], options: CheckOptions = {}): Verdict {
   const byKey = new Map<string, Operation[]>();
   for (const operation of history) {
     const same = byKey.get(operation.key);
@@ -86,7 +93,7 @@ export function checkLinearizability(
     else same.push(operation);
   }
   for (const [key, operations] of byKey) {
-    const verdict = new Search(key, operations, initial, evicts).run();
+    const verdict = new Search(key, operations, options).run();
     if (!verdict.ok) return verdict;
   }
   return { ok: true };
@@ -101,7 +108,7 @@ interface Step {
 /** The order of one key's operations, sought depth first. */
 class Search {
   readonly #key: string;
-  readonly #evicts: boolean;
+  readonly #apply: typeof apply;
   /** The known ones by their call, then the unknown ones by theirs. */
   readonly #operations: readonly Operation[];
   readonly #knownCount: number;
@@ -114,9 +121,8 @@ class Search {
   #low = 0;
   #longest: readonly Step[] = [];
 
-  constructor(key: string, operations: readonly Operation[], initial: Value, evicts: boolean) {
+  constructor(key: string, operations: readonly Operation[], { initial, forgets = false }: CheckOptions) {
     this.#key = key;
-    this.#evicts = evicts;
     const byCall = (a: Operation, b: Operation): number => a.invokedAt - b.invokedAt;
     const known = operations.filter((operation) => operation.completedAt !== undefined).sort(byCall);
     // A read without an answer says nothing and changes nothing.
@@ -127,6 +133,7 @@ class Search {
     this.#knownCount = known.length;
     this.#taken = new Uint8Array(this.#operations.length);
     this.#state = initial;
+    this.#apply = forgets ? applyToForgetful : apply;
   }
 
   run(): Verdict {
@@ -157,9 +164,7 @@ class Search {
         continue;
       }
       if (this.#taken[i] === 1) continue;
-      let result = apply(state, operation);
-      // An entry that could have gone earlier may as well go only now that something depends on it.
-      if (result === refused && this.#evicts) result = apply(undefined, operation);
+      const result = this.#apply(state, operation);
       // An unknown one that changes nothing can as well be left out.
       if (result === refused || (i >= this.#knownCount && result === state)) continue;
       this.#take(i);
