@@ -60,7 +60,8 @@ test("a block that came back is given out again before another is made", () => {
   for (const sizeBytes of blockBytes) {
     const block = memory.take(sizeBytes);
     memory.give(block);
-    expect(memory.take(sizeBytes)).toBe(block);
+    const again = memory.take(sizeBytes);
+    expect([again.buffer === block.buffer, again.byteOffset]).toEqual([true, block.byteOffset]);
   }
 });
 
@@ -91,4 +92,23 @@ test("without a limit there is never an excess, and the limit can be changed", (
   expect(memory.excessBytes).toBe(0);
   memory.take(1_024);
   expect(memory.excessBytes).toBe(1_024);
+});
+
+test("blocks that were small are large again once all of their quarters are back", () => {
+  const memory = new StoreMemory();
+  const mib = 1024 * 1024;
+  for (const size of [1_024, 4_096, 65_536, 16_384, 1_024]) {
+    const blocks = Array.from({ length: mib / size }, () => memory.take(size));
+    expect(memory.usedBytes).toBe(mib);
+    // In another order than that in which they were taken.
+    for (const block of blocks.filter((_, i) => i % 3 === 0)) memory.give(block);
+    for (const block of blocks.filter((_, i) => i % 3 !== 0)) memory.give(block);
+  }
+  // A piece is at most a quarter of what was there before, so a fifth of what is needed may be beyond it.
+  expect(memory.pieceBytes).toBeLessThanOrEqual(1.25 * mib);
+  const whole = Array.from({ length: 16 }, () => memory.take(65_536));
+  whole.forEach((block, i) => {
+    block.fill(i);
+  });
+  expect(whole.every((block, i) => block.every((byte) => byte === i))).toBe(true);
 });

@@ -26,11 +26,21 @@ export class StoreMemory {
   limitBytes: number;
   #usedBytes = 0;
   #pieceBytes = 0;
-  readonly #free: Buffer[][] = blockBytes.map(() => []);
+  /** Where each piece begins, as if they lay one behind the other. */
+  readonly #bases = new Map<ArrayBufferLike, number>();
+  /** By class, and by where the block begins. */
+  readonly #free: Map<number, Buffer>[] = blockBytes.map(() => new Map());
+  /** By class, places at which blocks became free, the last one last; some of them aren't free any more. */
+  readonly #places: number[][] = blockBytes.map(() => []);
   readonly #tables: Int32Array[][] = tableSlots.map(() => []);
 
   constructor(limitBytes: number = Number.POSITIVE_INFINITY) {
     this.limitBytes = limitBytes;
+  }
+
+  /** Bytes of all pieces: of them, those that were ever written to take memory. */
+  get pieceBytes(): number {
+    return this.#pieceBytes;
   }
 
   /** Bytes of the blocks and tables that are given out. */
@@ -61,7 +71,7 @@ export class StoreMemory {
   /** Takes a block back, to be given out again at once: nothing may refer to it any more. */
   give(block: Buffer): void {
     this.#usedBytes -= block.length;
-    this.#free[classOf(block.length)]!.push(block);
+    this.#give(classOf(block.length), block);
   }
 
   /** A table of so many slots, all zero. */
@@ -84,14 +94,40 @@ export class StoreMemory {
 
   #block(size: number): Buffer {
     const free = this.#free[size]!;
-    const known = free.pop();
-    if (known !== undefined) return known;
-    const sizeBytes = blockBytes[size]!;
-    const piece = size === largest ? this.#piece() : this.#block(size + 1);
-    for (let at = piece.length - sizeBytes; at > 0; at -= sizeBytes) {
-      free.push(Buffer.from(piece.buffer, piece.byteOffset + at, sizeBytes));
+    const places = this.#places[size]!;
+    for (let at = places.pop(); at !== undefined; at = places.pop()) {
+      const known = free.get(at);
+      if (known === undefined) continue;
+      free.delete(at);
+      return known;
     }
-    return Buffer.from(piece.buffer, piece.byteOffset, sizeBytes);
+    const sizeBytes = blockBytes[size]!;
+    const whole = size === largest ? this.#piece() : this.#block(size + 1);
+    const from = this.#placeOf(whole);
+    for (let at = sizeBytes; at < whole.length; at += sizeBytes) {
+      free.set(from + at, Buffer.from(whole.buffer, whole.byteOffset + at, sizeBytes));
+      places.push(from + at);
+    }
+    return Buffer.from(whole.buffer, whole.byteOffset, sizeBytes);
+  }
+
+  /** A quarter whose three others are free too is joined with them again: else large blocks would run out. */
+  #give(size: number, block: Buffer): void {
+    const free = this.#free[size]!;
+    const at = this.#placeOf(block);
+    free.set(at, block);
+    this.#places[size]!.push(at);
+    if (size === largest) return;
+    const { length } = block;
+    const first = at - (at % (4 * length));
+    for (let i = 0; i < 4; i++) if (!free.has(first + i * length)) return;
+    for (let i = 0; i < 4; i++) free.delete(first + i * length);
+    const from = block.byteOffset - (at - first);
+    this.#give(size + 1, Buffer.from(block.buffer, from, 4 * length));
+  }
+
+  #placeOf(block: Buffer): number {
+    return this.#bases.get(block.buffer)! + block.byteOffset;
   }
 
   /**
@@ -101,8 +137,10 @@ export class StoreMemory {
   #piece(): Buffer {
     const quarter = Math.floor(this.#pieceBytes / 4 / blockBytesMax) * blockBytesMax;
     const sizeBytes = Math.min(Math.max(quarter, pieceBytesMin), pieceBytesMax);
+    const piece = Buffer.from(new SharedArrayBuffer(sizeBytes));
+    this.#bases.set(piece.buffer, this.#pieceBytes);
     this.#pieceBytes += sizeBytes;
-    return Buffer.from(new SharedArrayBuffer(sizeBytes));
+    return piece;
   }
 }
 
