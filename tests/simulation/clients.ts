@@ -52,9 +52,6 @@ interface Asked {
 export interface ClientsOptions {
   readonly cluster: Cluster;
   readonly keyCount: number;
-  /** Of those values that are long. */
-  readonly longBytes: readonly [min: number, max: number];
-  readonly longChance: number;
   /** In the turn in which a node has carried an operation out for a client of its own. */
   acknowledged(node: ClusterNode, partition: number): void;
   failed(failure: Failure): void;
@@ -97,7 +94,6 @@ export class Clients {
   /** A client that, whenever it has its answer, thinks for a moment and asks another node. */
   add(name: string, thinkMsMax: number): void {
     const random = this.#cluster.sim.random.fork();
-    const { longBytes, longChance } = this.#options;
     let serial = 0;
     const next = (): void => {
       const thinkMs = random.chance(napChance) ? random.between(...napMs) : random.between(0.1, thinkMsMax);
@@ -113,7 +109,7 @@ export class Clients {
         const expected = random.chance(0.15) ? undefined : this.#lastSeen.get(key);
         const value = `${name}.${serial++}`;
         // Now and then a long one.
-        this.#sizes.set(value, random.chance(longChance) ? random.integer(...longBytes) : value.length);
+        this.#sizes.set(value, random.chance(0.05) ? random.integer(100, 20_000) : value.length);
         this.#ask(name, random.pick(up), { kind: random.pick(kinds), key, value, expected }, next);
       });
     };

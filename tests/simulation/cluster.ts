@@ -35,8 +35,8 @@ export interface ClusterOptions {
   readonly backups: number;
   /** Given to the nodes in turn; empty: no node has a zone. */
   readonly zones: readonly string[];
-  /** Of each node; 0: more than enough. */
-  readonly maxMemoryBytes: number;
+  /** Of each node, for its entries; 0: enough. */
+  readonly memoryBytes: number;
   /** Called with everything that must not happen. */
   violation(kind: string, what: string): void;
 }
@@ -183,7 +183,7 @@ export class Cluster {
       node: id,
       zone,
       backups: this.backups,
-      maxMemoryBytes: this.#options.maxMemoryBytes,
+      maxMemoryBytes: this.#options.memoryBytes,
       drainTimeoutMs,
       platform: this.platform,
       partitions: this.partitions,

@@ -66,26 +66,19 @@ export function apply(state: Value, operation: Operation): Value | typeof refuse
   }
 }
 
-/** As {@link apply}, of a register that may have lost its value just before. */
-function applyToForgetful(state: Value, operation: Operation): Value | typeof refused {
-  // One that makes a value where none was may do so whatever there was.
-  if (operation.kind === "cas" && operation.completedAt === undefined && operation.expected === undefined) {
-    return operation.value;
-  }
-  const result = apply(state, operation);
-  return result === refused && state !== undefined ? apply(undefined, operation) : result;
-}
-
 export { refused };
 
-export interface CheckOptions {
+export interface Register {
   /** What every key held at first. */
   readonly initial?: Value;
-  /** A value may be lost at any time, as a cache evicts it; it never comes back. */
-  readonly forgets?: boolean;
+  /** At any moment an entry may be gone by itself, and stays gone. */
+  readonly evicts?: boolean;
 }
 
-export function checkLinearizability(history: readonly Operation[], options: CheckOptions = {}): Verdict {
+export function checkLinearizability(
+  history: readonly Operation[],
+  { initial = undefined, evicts = false }: Register = {},
+): Verdict {
   const byKey = new Map<string, Operation[]>();
   for (const operation of history) {
     const same = byKey.get(operation.key);
@@ -93,7 +86,7 @@ export function checkLinearizability(history: readonly Operation[], options: Che
     else same.push(operation);
   }
   for (const [key, operations] of byKey) {
-    const verdict = new Search(key, operations, options).run();
+    const verdict = new Search(key, operations, initial, evicts).run();
     if (!verdict.ok) return verdict;
   }
   return { ok: true };
@@ -108,7 +101,7 @@ interface Step {
 /** The order of one key's operations, sought depth first. */
 class Search {
   readonly #key: string;
-  readonly #apply: typeof apply;
+  readonly #evicts: boolean;
   /** The known ones by their call, then the unknown ones by theirs. */
   readonly #operations: readonly Operation[];
   readonly #knownCount: number;
@@ -121,8 +114,9 @@ class Search {
   #low = 0;
   #longest: readonly Step[] = [];
 
-  constructor(key: string, operations: readonly Operation[], { initial, forgets = false }: CheckOptions) {
+  constructor(key: string, operations: readonly Operation[], initial: Value, evicts: boolean) {
     this.#key = key;
+    this.#evicts = evicts;
     const byCall = (a: Operation, b: Operation): number => a.invokedAt - b.invokedAt;
     const known = operations.filter((operation) => operation.completedAt !== undefined).sort(byCall);
     // A read without an answer says nothing and changes nothing.
@@ -133,7 +127,6 @@ class Search {
     this.#knownCount = known.length;
     this.#taken = new Uint8Array(this.#operations.length);
     this.#state = initial;
-    this.#apply = forgets ? applyToForgetful : apply;
   }
 
   run(): Verdict {
@@ -164,7 +157,9 @@ class Search {
         continue;
       }
       if (this.#taken[i] === 1) continue;
-      const result = this.#apply(state, operation);
+      let result = apply(state, operation);
+      // An entry that could have gone earlier may as well go only now that something depends on it.
+      if (result === refused && this.#evicts) result = apply(undefined, operation);
       // An unknown one that changes nothing can as well be left out.
       if (result === refused || (i >= this.#knownCount && result === state)) continue;
       this.#take(i);

@@ -1,5 +1,4 @@
 /** Which faults a run is made of. */
-import { maxMemoryBytesMin } from "../../src/config.ts";
 import type { Profile } from "./schedule.ts";
 import { hostileStore, type StoreFaults } from "./sim-store.ts";
 
@@ -10,8 +9,6 @@ export interface RunProfile extends Profile {
   readonly reckless: number;
   /** The probability that nodes are in zones. */
   readonly zones: number;
-  /** Of a node in bytes, and so little that values of these sizes don't all fit: they are evicted. Absent: more than enough. */
-  readonly memory?: { readonly maxBytes: number; readonly valueBytes: readonly [min: number, max: number] };
   /** While faults go on. */
   readonly store: StoreFaults;
   /** Of the links, one of these; absent: from one machine to a slow network. */
@@ -21,6 +18,8 @@ export interface RunProfile extends Profile {
   readonly thinkMs?: readonly [min: number, max: number];
   /** Beside one or two nodes at the start, at least so many more, up to one more than backups. */
   readonly nodesMore?: number;
+  /** Memory of each node for its entries, between these; absent: enough. With less, entries are evicted all the time. */
+  readonly memoryBytes?: readonly [min: number, max: number];
 }
 
 /** Shorter than anything that may count as a failure: see `health.ts`. */
@@ -67,6 +66,9 @@ export const everything: RunProfile = {
   zones: 0.15,
   store: hostileStore,
 };
+
+/** Nodes that can't hold what they are given: entries go, on all copies alike, and never come back. */
+const tight: RunProfile = { ...everything, memoryBytes: [3 * 1024, 24 * 1024] };
 
 const nothingElse = { outageMinute: 0, outageTenMinutes: 0, wipe: 0, reckless: 0 };
 
@@ -131,15 +133,9 @@ const wipes: RunProfile = { ...everything, wipe: 1 };
 const recklessness: RunProfile = { ...everything, reckless: 1 };
 const inZones: RunProfile = { ...everything, backups: [1, 1, 2], reckless: 0, zones: 1 };
 
-/** More than the nodes have room for: what owners evict their copies must lose too. */
-const crowds: RunProfile = {
-  ...everything,
-  memory: { maxBytes: maxMemoryBytesMin, valueBytes: [20_000, 400_000] },
-};
-
 export const profiles = {
   everything,
-  crowds,
+  tight,
   wipes,
   recklessness,
   inZones,

@@ -18,8 +18,6 @@ import { Watchdog } from "./watchdog.ts";
 export const restWithinMs = 60_000;
 /** How long clients go on after that. */
 const calmMs = 300;
-/** In which owners have evicted what was too much, and their copies too. */
-const evictionMs = 2_000;
 /** A store that is away for longer sees slower clients: a run of ten minutes is to end. */
 const longOutageMs = 10_000;
 const lookEveryMs = 20;
@@ -70,13 +68,14 @@ export interface Settings {
   readonly zones: readonly string[];
   readonly nodes: number;
   readonly keys: number;
-  readonly maxMemoryBytes: number;
   readonly delayMs: number;
   readonly bytesPerMs: number;
   readonly splitsMax: number;
   readonly clients: number;
   /** How long each thinks at most before it asks again. */
   readonly thinkMs: number;
+  /** Of each node, for its entries; 0: enough. */
+  readonly memoryBytes: number;
 }
 
 function drawSettings(random: Random, profile: RunProfile): Settings {
@@ -93,14 +92,14 @@ function drawSettings(random: Random, profile: RunProfile): Settings {
         ])
       : [],
     nodes: random.integer(1, 2) + random.integer(profile.nodesMore ?? 0, backups + 1),
-    keys: profile.memory === undefined ? random.integer(4, 20) : random.integer(40, 80),
-    maxMemoryBytes: profile.memory?.maxBytes ?? 0,
+    keys: random.integer(4, 20),
     // From one machine to a slow network, on which a copy takes a while.
     delayMs: random.pick(profile.delayMs ?? [0.1, 0.5, 2]),
-    bytesPerMs: random.pick(profile.memory === undefined ? [200, 2_000, 100_000] : [20_000, 100_000]),
+    bytesPerMs: random.pick([200, 2_000, 100_000]),
     splitsMax: random.pick([1, 1, 3]),
     clients: profile.clients ?? clientsDefault,
     thinkMs: random.between(...(profile.thinkMs ?? thinkMsDefault)),
+    memoryBytes: profile.memoryBytes === undefined ? 0 : random.integer(...profile.memoryBytes),
   };
 }
 
@@ -137,8 +136,6 @@ class Scenario {
     this.#clients = new Clients({
       cluster,
       keyCount: this.#settings.keys,
-      longBytes: profile.memory?.valueBytes ?? [100, 20_000],
-      longChance: profile.memory === undefined ? 0.05 : 0.8,
       acknowledged: (node, partition) => this.#watchdog.acknowledged(node, partition),
       failed: (failure) => this.#judgeFailure(failure),
     });
@@ -188,17 +185,12 @@ class Scenario {
     await sim.run(sim.nowMs + calmMs);
     this.#clients.stop();
     await sim.runUntil(() => this.#clients.open === 0, 2 * requestDeadlineMs);
-    if (this.#forgets) await sim.run(sim.nowMs + evictionMs);
     this.#watchdog.compareCopies();
     this.#clients.readAll();
     await sim.runUntil(() => this.#clients.open === 0, 2 * requestDeadlineMs);
     const { open } = this.#clients;
     if (open > 0) this.#violation("unanswered", `${open} operations were never answered`);
     this.#judgeHistory();
-  }
-
-  get #forgets(): boolean {
-    return this.#settings.maxMemoryBytes > 0;
   }
 
   #plan(fault: Fault): void {
@@ -241,7 +233,7 @@ class Scenario {
     if (this.#health.overstepped) return;
     const { history } = this.#clients;
     const kept = history.filter(({ key }) => !this.#watchdog.lost.has(this.#clients.partitionOf(key)));
-    const verdict = checkLinearizability(kept, { forgets: this.#forgets });
+    const verdict = checkLinearizability(kept, { evicts: this.#settings.memoryBytes > 0 });
     if (!verdict.ok) this.#violation("history", describeVerdict(verdict));
   }
 
