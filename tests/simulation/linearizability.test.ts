@@ -115,6 +115,9 @@ describe("histories whose verdict is known", () => {
     const swapped = [set([1, 2], "a"), cas([3, 4], undefined, "b", true), get([5, 6], "b")];
     expect(checkLinearizability(swapped, { evicts: true }).ok).toBe(true);
     expect(checkLinearizability([set([1, 2], "a"), get([3, 4], "b")], { evicts: true }).ok).toBe(false);
+    const unknown = [set([1, 2], "a"), cas([3], undefined, "b"), get([4, 5], "b")];
+    expect(checkLinearizability(unknown, { evicts: true }).ok).toBe(true);
+    expect(checkLinearizability(unknown).ok).toBe(false);
   });
 });
 

@@ -158,8 +158,10 @@ class Search {
       }
       if (this.#taken[i] === 1) continue;
       let result = apply(state, operation);
-      // An entry that could have gone earlier may as well go only now that something depends on it.
-      if (result === refused && this.#evicts) result = apply(undefined, operation);
+      // An entry that could have gone earlier may as well go only now that something depends on it: also a write that may
+      // have found nothing.
+      const depends = result === refused || (i >= this.#knownCount && result === state);
+      if (depends && this.#evicts) result = apply(undefined, operation);
       // An unknown one that changes nothing can as well be left out.
       if (result === refused || (i >= this.#knownCount && result === state)) continue;
       this.#take(i);
