@@ -111,6 +111,7 @@ export class Call {
 
   /** `text` begins with its code, as in `ERR syntax error`. */
   error(text: string): void {
+    this.context.statistics.errors++;
     this.out.error(text);
     this.end();
   }

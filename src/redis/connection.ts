@@ -6,65 +6,28 @@
 import type { Socket } from "node:net";
 import { keySizeBytesMax, noBytes, Op } from "../cache/command.ts";
 import type { Timer } from "../runtime.ts";
-import { Call } from "./call.ts";
+import type { Call } from "./call.ts";
+import { CallQueue } from "./call-queue.ts";
 import type { CommandSpec } from "./command-table.ts";
 import type { RedisContext } from "./context.ts";
 import { commandOf, refusal } from "./dispatch.ts";
 import { Found, RequestParser } from "./parser.ts";
-import { PendingKeys } from "./pending-keys.ts";
-import type { Protocol } from "./writer.ts";
-import { ReplyWriter } from "./writer.ts";
-
-/** What was sent between MULTI and EXEC. */
-export interface Transaction {
-  readonly queued: { readonly spec: CommandSpec; readonly args: readonly Buffer[] }[];
-  /** Of what is queued. */
-  sizeBytes: number;
-  /** A command was refused: EXEC answers EXECABORT. */
-  aborted: boolean;
-}
+import { Session } from "./session.ts";
+import type { ReplyWriter } from "./writer.ts";
 
 const get = (0x47 << 16) | (0x45 << 8) | 0x54;
 const set = (0x53 << 16) | (0x45 << 8) | 0x54;
-/** Calls that are kept for the requests to come. */
-const spareMax = 32;
 
-export class Connection {
+export class Connection extends Session {
   readonly id: number;
   readonly socket: Socket;
-  readonly context: RedisContext;
-  /** What is to be sent with the next write. */
-  readonly out = new ReplyWriter();
-  authenticated: boolean;
-  /** It has shown that it knows Redis Cluster, or all are taken to. */
-  clusterAware: boolean;
-  name = "";
-  libraryName = "";
-  libraryVersion = "";
-  noEvict = false;
-  noTouch = false;
-  /** Between MULTI and EXEC. */
-  transaction: Transaction | undefined;
-  /** Channels and patterns. */
-  subscriptions = 0;
-  /** `skip`: the next request gets no reply. */
-  replies: "on" | "off" | "skip" = "on";
-  lastCommand = "";
   readonly connectedMs: number;
   activeMs: number;
-  /** What holds something of this connection, a subscription or a watched key, lets it go: on RESET and when it closes. */
-  readonly cleanups = new Set<() => void>();
   readonly #parser: RequestParser;
-  readonly #scheduleFlush: (connection: Connection) => void;
-  /** Calls without an answer, in the order of their requests; from `#head` on. */
-  #queue: Call[] = [];
-  #head = 0;
-  #queuedBytes = 0;
-  readonly #spare: Call[] = [];
-  #current: Call | undefined;
-  readonly #pending = new PendingKeys();
-  /** Everything waits until this one has ended. */
-  #alone: Call | undefined;
+  readonly #scheduleTurn: (connection: Connection) => void;
+  readonly #calls: CallQueue;
+  /** The server knows that its turn is to come. */
+  #isDue = false;
   /** A request that waits for earlier ones. */
   #held: { readonly spec: CommandSpec; readonly args: readonly Buffer[] } | undefined;
   #processing = false;
@@ -74,14 +37,13 @@ export class Connection {
   #closed = false;
   #linger: Timer | undefined;
 
-  constructor(id: number, socket: Socket, context: RedisContext, scheduleFlush: (of: Connection) => void) {
+  constructor(id: number, socket: Socket, context: RedisContext, scheduleTurn: (of: Connection) => void) {
+    super(context);
     this.id = id;
     this.socket = socket;
-    this.context = context;
-    this.#scheduleFlush = scheduleFlush;
-    this.authenticated = context.password === "";
-    this.clusterAware = context.cluster === "always";
+    this.#scheduleTurn = scheduleTurn;
     this.#parser = new RequestParser(context.limits);
+    this.#calls = new CallQueue(this, this.out);
     this.connectedMs = context.runtime.monotonicMs();
     this.activeMs = this.connectedMs;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
@@ -95,17 +57,9 @@ export class Connection {
     socket.on("close", () => this.#cleanUp());
   }
 
-  get protocol(): Protocol {
-    return this.out.protocol;
-  }
-
-  set protocol(protocol: Protocol) {
-    this.out.protocol = protocol;
-  }
-
   /** Requests without an answer. */
   get unanswered(): number {
-    return this.#queue.length - this.#head;
+    return this.#calls.length;
   }
 
   /** Bytes of requests that are here and not carried out. */
@@ -135,35 +89,9 @@ export class Connection {
   /** Sends something that wasn't asked for, after the replies to what was asked up to now. */
   push(write: (out: ReplyWriter) => void): void {
     if (this.#closed) return;
-    if (this.unanswered === 0) write(this.out);
-    else {
-      const call = this.#take();
-      call.direct = false;
-      write(call.out);
-      call.ended = true;
-      this.#queue.push(call);
-    }
+    this.#calls.push(write);
     if (this.unsentBytes > this.context.limits.pubsubOutputBytesMax) this.#overflow();
-    else this.#scheduleFlush(this);
-  }
-
-  /** The client has asked for what only one that knows Redis Cluster asks for. */
-  showClusterAware(): void {
-    if (this.context.cluster === "auto") this.clusterAware = true;
-  }
-
-  /** As after connecting, for RESET; the reply mode and the name included. */
-  reset(): void {
-    this.#runCleanups();
-    this.transaction = undefined;
-    this.subscriptions = 0;
-    this.protocol = 2;
-    this.name = "";
-    this.replies = "on";
-    this.noEvict = false;
-    this.noTouch = false;
-    this.authenticated = this.context.password === "";
-    this.clusterAware = this.context.cluster === "always";
+    else this.#schedule();
   }
 
   #receive(chunk: Buffer): void {
@@ -183,7 +111,7 @@ export class Connection {
     } finally {
       this.#processing = false;
     }
-    if (this.out.size > 0 || this.#ending || this.#inputEnded) this.#scheduleFlush(this);
+    if (this.out.size > 0 || this.#ending || this.#inputEnded) this.#schedule();
   }
 
   #process(): void {
@@ -194,7 +122,7 @@ export class Connection {
       }
       const held = this.#held;
       if (held !== undefined) {
-        if (this.#mustWait(held.spec, held.args)) {
+        if (this.#calls.mustWait(held.spec, held.args)) {
           this.#pause();
           return;
         }
@@ -214,9 +142,9 @@ export class Connection {
   /** Whether another request may be carried out; sends what is ready if there is much of it. */
   #mayGoOn(): boolean {
     const { limits } = this.context;
-    if (this.#alone !== undefined) return false;
-    if (this.unanswered >= limits.unansweredMax || this.#queuedBytes >= limits.unansweredBytesMax)
-      return false;
+    const calls = this.#calls;
+    if (calls.isBlocked || calls.length >= limits.unansweredMax) return false;
+    if (calls.sizeBytes >= limits.unansweredBytesMax) return false;
     if (this.unsentBytes < limits.unsentBytesMax) return true;
     this.flush();
     return this.unsentBytes < limits.unsentBytesMax;
@@ -257,8 +185,7 @@ export class Connection {
       this.authenticated &&
       this.transaction === undefined &&
       (this.subscriptions === 0 || this.protocol === 3) &&
-      this.replies === "on" &&
-      this.#pending.isEmpty
+      this.replies === "on"
     );
   }
 
@@ -267,6 +194,7 @@ export class Connection {
     const key = this.#parser.arg(1);
     if (key.length === 0 || key.length > keySizeBytesMax) return false;
     const { ring, door } = this.context;
+    if (this.#calls.isPending(key)) return false;
     if (this.clusterAware && ring?.serves(ring.partitionFor(key)) !== true) return false;
     this.lastCommand = name;
     const call = this.#begin();
@@ -287,14 +215,8 @@ export class Connection {
       }
       this.transaction.queued.push({ spec, args });
       this.#answer((call) => call.simple("QUEUED"));
-    } else if (this.#mustWait(spec, args)) this.#held = { spec, args };
+    } else if (this.#calls.mustWait(spec, args)) this.#held = { spec, args };
     else this.#run(spec, args);
-  }
-
-  /** An earlier request might be overtaken. */
-  #mustWait(spec: CommandSpec, args: readonly Buffer[]): boolean {
-    if (this.unanswered === 0 || spec.order === "free") return false;
-    return spec.order === "alone" || this.#pending.has(spec, args);
   }
 
   #run(spec: CommandSpec, args: readonly Buffer[]): void {
@@ -308,6 +230,7 @@ export class Connection {
 
   #refuse(error: string): void {
     if (this.transaction !== undefined) this.transaction.aborted = true;
+    this.context.statistics.errors++;
     this.#answer((call) => {
       call.out.errorLatin1(error);
       call.end();
@@ -336,81 +259,31 @@ export class Connection {
     this.#ending = true;
   }
 
-  #take(): Call {
-    const call = this.#spare.pop() ?? new Call(this);
-    call.ended = false;
-    call.muted = false;
-    return call;
-  }
-
   #begin(): Call {
-    const call = this.#take();
-    if (this.replies !== "on") {
-      call.muted = true;
-      if (this.replies === "skip") this.replies = "on";
-    }
-    call.direct = this.unanswered === 0 && !call.muted;
-    this.#current = call;
-    return call;
+    const muted = this.replies !== "on";
+    if (this.replies === "skip") this.replies = "on";
+    return this.#calls.begin(muted);
   }
 
-  /** The turn of the request is over: either it has its reply, or it takes its place in the queue. */
   #leave(call: Call, key: Buffer | undefined): void {
-    this.#current = undefined;
-    if (call.ended && this.unanswered === 0) {
-      if (!call.direct) call.takeOwn(call.muted ? undefined : this.out);
-      this.#giveBack(call);
-      return;
-    }
-    if (!call.ended) {
-      call.sizeBytes = this.#parser.requestBytes;
-      this.#queuedBytes += call.sizeBytes;
-      if (call.spec?.order === "alone") this.#alone = call;
-      else this.#pending.add(call, key);
-      if (this.unanswered === 0 && !call.muted) call.direct = true;
-    }
-    this.#queue.push(call);
+    this.#calls.leave(call, key, this.#parser.requestBytes);
   }
 
   /** For {@link Call}: its reply is written. */
   callEnded(call: Call): void {
-    if (call === this.#current || this.#closed) return;
-    if (call === this.#alone) this.#alone = undefined;
-    this.#pending.delete(call);
-    if (call !== this.#queue[this.#head]) return;
-    this.#advance();
-    // What waits for this may go on, together with what else has come in this turn.
-    this.#scheduleFlush(this);
+    // What waits for it may go on, together with what else has come in this turn.
+    if (!this.#closed && this.#calls.ended(call)) this.#schedule();
   }
 
-  /** Takes the calls that have ended from the front of the queue. */
-  #advance(): void {
-    for (let call = this.#queue[this.#head]; call?.ended === true; call = this.#queue[this.#head]) {
-      this.#head++;
-      call.takeOwn(call.muted ? undefined : this.out);
-      this.#queuedBytes -= call.sizeBytes;
-      this.#giveBack(call);
-    }
-    const first = this.#queue[this.#head];
-    if (first === undefined) {
-      this.#queue = [];
-      this.#head = 0;
-    } else {
-      if (!first.muted) first.direct = true;
-      if (this.#head >= 1024) {
-        this.#queue = this.#queue.slice(this.#head);
-        this.#head = 0;
-      }
-    }
-  }
-
-  #giveBack(call: Call): void {
-    call.forget();
-    if (this.#spare.length < spareMax) this.#spare.push(call);
+  #schedule(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    this.#scheduleTurn(this);
   }
 
   /** For the server, once per turn: carries out what had to wait, then sends everything in one write. */
   turn(): void {
+    this.#isDue = false;
     if (this.#closed) return;
     this.#continue();
     this.flush();
@@ -445,9 +318,8 @@ export class Connection {
     this.#ending = true;
     this.#linger = runtime.after(limits.lingerMs, () => this.destroy());
     this.#resume();
+    // Closed once the client has ended its side too.
     this.socket.end();
-    if (this.#inputEnded) return;
-    this.socket.once("end", () => this.destroy());
   }
 
   destroy(): void {
@@ -459,15 +331,7 @@ export class Connection {
     if (this.#closed) return;
     this.#closed = true;
     this.#linger?.cancel();
-    this.#queue = [];
-    this.#head = 0;
     this.#held = undefined;
-    this.#runCleanups();
-  }
-
-  #runCleanups(): void {
-    const cleanups = [...this.cleanups];
-    this.cleanups.clear();
-    for (const cleanup of cleanups) cleanup();
+    this.runCleanups();
   }
 }

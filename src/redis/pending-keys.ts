@@ -10,10 +10,6 @@ export class PendingKeys {
   /** How many requests have a key of that hash; keys that share one wait for each other, which only takes time. */
   readonly #counts = new Map<number, number>();
 
-  get isEmpty(): boolean {
-    return this.#counts.size === 0;
-  }
-
   /** To be called in the turn in which the call was begun. `key`: its only one, if it isn't in its arguments. */
   add(call: Call, key: Buffer | undefined): void {
     const { ring } = call.context;
@@ -33,6 +29,10 @@ export class PendingKeys {
       if (count === 0) this.#counts.delete(hash);
       else this.#counts.set(hash, count);
     }
+  }
+
+  hasKey(key: Buffer): boolean {
+    return this.#counts.size > 0 && this.#counts.has(hashOf(key));
   }
 
   has(spec: CommandSpec, args: readonly Buffer[]): boolean {

@@ -7,8 +7,9 @@ import { type Result, type Step, StepCode } from "../../cache/steps/step.ts";
 import { numberArg } from "../../cache/steps/strings.ts";
 import type { Call } from "../call.ts";
 import type { Handlers } from "../command-table.ts";
-import type { Connection, Transaction } from "../connection.ts";
+import type { Connection } from "../connection.ts";
 import { type Plan, planOf, runSteps, runTogether } from "../plan.ts";
+import type { Transaction } from "../session.ts";
 import { ReplyWriter } from "../writer.ts";
 import { planners } from "./planners.ts";
 
