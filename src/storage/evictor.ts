@@ -103,7 +103,7 @@ export class Evictor {
 
   #remember(hash: number, entries: number): void {
     const before = this.allocatedBytes;
-    this.#ghost ??= new Ghost();
+    this.#ghost ??= new Ghost(entries);
     this.#ghost.fit(entries);
     this.#ghost.add(hash);
     this.#entries.memory.count(this.allocatedBytes - before);

@@ -3,12 +3,20 @@
  * evictions per row it remembers about as many keys as there are entries, in 2 to 4 bytes each.
  */
 const rowPrints = 8;
+/** With more rows than this, what there is isn't copied when it grows, since that would take milliseconds, but forgotten. */
+const copiedRowsMax = 65_536;
 
 export class Ghost {
-  #prints = new Uint16Array(rowPrints);
-  #rows = 1;
+  #prints: Uint16Array;
+  #rows: number;
   /** How many of a row's fingerprints count. */
   #counted = rowPrints;
+
+  /** For about so many entries. */
+  constructor(entries: number) {
+    this.#rows = 2 ** Math.max(Math.ceil(Math.log2(entries / rowPrints)), 0);
+    this.#prints = new Uint16Array(this.#rows * rowPrints);
+  }
 
   get allocatedBytes(): number {
     return this.#prints.byteLength;
@@ -20,8 +28,10 @@ export class Ghost {
     if (perRow > rowPrints) {
       // Rows `i` and `i + rows` begin with the same content: nothing is forgotten.
       const prints = new Uint16Array(this.#prints.length * 2);
-      prints.set(this.#prints, 0);
-      prints.set(this.#prints, this.#prints.length);
+      if (this.#rows <= copiedRowsMax) {
+        prints.set(this.#prints, 0);
+        prints.set(this.#prints, this.#prints.length);
+      }
       this.#prints = prints;
       this.#rows *= 2;
       perRow = Math.round(entries / this.#rows);
