@@ -4,6 +4,7 @@
  */
 import type { RingcacheError } from "../errors.ts";
 import type { RingStats } from "../ring/ring-options.ts";
+import { encodeSteps, type Result, type Step } from "./steps/step.ts";
 
 export const Op = {
   get: 1,
@@ -40,6 +41,8 @@ export interface Command {
   readonly expected: Buffer | undefined;
   /** For a `run` that is about no key: where. Absent: the key's. */
   readonly partition?: number;
+  /** Of a `run` that was made in this process: the same as `value`. */
+  readonly steps?: readonly Step[];
 }
 
 export interface Reply {
@@ -51,6 +54,31 @@ export interface Reply {
   readonly expiresAtMs: number;
   /** The id of the node that carried it out. */
   readonly node: string;
+  /** Of a run with {@link Command.steps} that was carried out in this process; `value` may be empty then. */
+  readonly results?: readonly Result[];
+}
+
+/** Steps as a command: they are only encoded if it goes to another node. */
+export class RunCommand implements Command {
+  readonly op: Op = Op.run;
+  readonly key: Buffer;
+  readonly expiresAtMs = 0;
+  readonly expected = undefined;
+  readonly steps: readonly Step[];
+  readonly partition?: number;
+  #value: Buffer | undefined;
+
+  /** All keys of the steps are in one partition: that of `key`, or the one that is named. */
+  constructor(steps: readonly Step[], key: Buffer, partition?: number) {
+    this.steps = steps;
+    this.key = key;
+    if (partition !== undefined) this.partition = partition;
+  }
+
+  get value(): Buffer {
+    this.#value ??= encodeSteps(this.steps);
+    return this.#value;
+  }
 }
 
 /** Called exactly once, in the same turn when this node owns the key. */

@@ -13,7 +13,7 @@ import type { Receipts } from "./receipts.ts";
 import { encodeEffects } from "./steps/effects.ts";
 import { Keyspace } from "./steps/keyspace.ts";
 import { carryOut } from "./steps/run.ts";
-import { encodeResults, runAdds } from "./steps/step.ts";
+import { decodeSteps, encodeResults, runAdds } from "./steps/step.ts";
 import { type Receipt, WriteKind } from "./write-wire.ts";
 
 /** All that a partition is, and that a copy of it has. */
@@ -148,7 +148,7 @@ export class OwnedPartition implements StreamOwner {
     if (this.mustWait && (this.data.lsn > lsn ? planted.ackBeforeBackups : planted.readUnreplicated)) {
       this.mustWait = false;
     }
-    if (adds && this.data.lsn > lsn) this.onWritten(command.key.length + command.value.length);
+    if (adds && this.data.lsn > lsn) this.onWritten(sizeOf(command));
     return reply;
   }
 
@@ -282,11 +282,13 @@ export class OwnedPartition implements StreamOwner {
     }
   }
 
-  #run({ value }: Command, nowMs: number, receipt: Receipt | undefined): Reply {
+  #run(command: Command, nowMs: number, receipt: Receipt | undefined): Reply {
     const space = new Keyspace(this.data.store, nowMs, this.data.lsn + 1);
-    const { results, keys } = carryOut(value, space);
+    const { results, keys } = carryOut(command.steps ?? decodeSteps(command.value), space);
     this.#named = keys;
-    const answer = encodeResults(results);
+    // Whoever asked in this process takes the results as they are.
+    const isLocal = command.steps !== undefined && receipt === undefined;
+    const answer = isLocal ? noBytes : encodeResults(results);
     const { effects } = space;
     const [first, ...others] = effects;
     if (first !== undefined) {
@@ -297,7 +299,8 @@ export class OwnedPartition implements StreamOwner {
         for (const { key } of others) this.#soil(key);
       }
     }
-    return this.#reply(true, answer);
+    const reply = this.#reply(true, answer);
+    return isLocal ? { ...reply, results } : reply;
   }
 
   /** Whether the command has read what not all backups have. */
@@ -362,9 +365,18 @@ export class OwnedPartition implements StreamOwner {
   }
 }
 
+/** About how much it adds. */
+function sizeOf({ key, value, steps }: Command): number {
+  if (steps === undefined) return key.length + value.length;
+  let sizeBytes = 0;
+  for (const step of steps) for (const bytes of [...step.keys, ...step.args]) sizeBytes += bytes.length;
+  return sizeBytes;
+}
+
 /** Whether the command may need memory. */
-function mayAdd({ op, value }: Command): boolean {
-  return op === Op.set || op === Op.cas || (op === Op.run && runAdds(value));
+function mayAdd(command: Command): boolean {
+  const { op } = command;
+  return op === Op.set || op === Op.cas || (op === Op.run && runAdds(command));
 }
 
 /** One character a byte, so equal exactly if the bytes are. */

@@ -215,7 +215,7 @@ describe("a node's own partitions", () => {
     while (live(others[0]!) < 200_000) for (const other of others) a.add(other);
     expect(large!.evicted).toBeGreaterThan(0);
     expect(others.map(({ evicted }) => evicted)).toEqual([0, 0, 0]);
-    for (let i = 0; i < 2_000; i++) for (const other of others) a.add(other);
+    for (let i = 0; i < 700; i++) for (const other of others) a.add(other);
     const sizes = [large!, ...others].map(live);
     expect(Math.min(...sizes)).toBeGreaterThan(0.7 * Math.max(...sizes));
     for (const other of others) expect(other.evicted).toBeGreaterThan(0);
@@ -314,8 +314,8 @@ describe("a node that holds copies", () => {
     const owned = [0, 1, 2, 3].map((partition) => a.own(partition, b));
     const own = b.own(4);
     b.fill(own, 150_000);
-    for (let i = 0; i < 200; i++) {
-      for (const one of owned) a.add(one);
+    for (let i = 0; i < 80; i++) {
+      for (const one of owned) for (let j = 0; j < 3; j++) a.add(one);
       b.pressure.noticed();
       await network.runtime.advance(5);
       expect(b.usedBytes).toBeLessThan(limitBytes + 100_000);

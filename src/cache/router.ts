@@ -321,8 +321,8 @@ function memoryFull(node: string, outcome: Outcome): RingcacheError {
 }
 
 function changes(command: Command): boolean {
-  const { op, value } = command;
-  return op === Op.set || op === Op.delete || op === Op.cas || (op === Op.run && runWrites(value));
+  const { op } = command;
+  return op === Op.set || op === Op.delete || op === Op.cas || (op === Op.run && runWrites(command));
 }
 
 /** A command that another node's router sent here. */

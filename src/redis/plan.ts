@@ -2,8 +2,8 @@
  * What a request comes down to, apart from its connection: steps, each on keys of one partition, and a reply made of their results. So
  * a request can be carried out by itself or, between MULTI and EXEC, together with others.
  */
-import { noBytes, Op } from "../cache/command.ts";
-import { decodeResults, encodeSteps, type Result, type Step } from "../cache/steps/step.ts";
+import { noBytes, RunCommand } from "../cache/command.ts";
+import { decodeResults, type Result, type Step } from "../cache/steps/step.ts";
 import type { RingcacheError } from "../errors.ts";
 import type { Call } from "./call.ts";
 import type { Handler, Handlers } from "./command-table.ts";
@@ -128,10 +128,9 @@ function run(
   { key, steps, partition }: { key: Buffer; steps: readonly Step[]; partition?: number },
   ended: Ended,
 ): void {
-  const command = { op: Op.run, key, value: encodeSteps(steps), expiresAtMs: 0, expected: undefined };
-  context.door.execute(partition === undefined ? command : { ...command, partition }, (error, reply) => {
+  context.door.execute(new RunCommand(steps, key, partition), (error, reply) => {
     if (error !== undefined) ended(error, []);
-    else ended(undefined, decodeResults(reply!.value));
+    else ended(undefined, reply!.results ?? decodeResults(reply!.value));
   });
 }
 

@@ -3,7 +3,7 @@ import { messageOf } from "../../errors.ts";
 import * as keys from "./keys.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { script } from "./scripts.ts";
-import { decodeSteps, type Result, type Step, StepCode } from "./step.ts";
+import { type Result, type Step, StepCode } from "./step.ts";
 import * as strings from "./strings.ts";
 
 const carriers: Readonly<Partial<Record<StepCode, (space: Keyspace, step: Step) => Result>>> = {
@@ -41,10 +41,10 @@ export interface Outcome {
 }
 
 /** A step that fails changes nothing, and those after it are carried out, as in Redis; a `guard` that fails ends the run. */
-export function carryOut(run: Buffer, space: Keyspace): Outcome {
+export function carryOut(steps: readonly Step[], space: Keyspace): Outcome {
   const results: Result[] = [];
   const named: Buffer[] = [];
-  for (const step of decodeSteps(run)) {
+  for (const step of steps) {
     named.push(...step.keys);
     const carrier = carriers[step.code];
     let result: Result = { failure: `ERR this node does not know step ${step.code}` };

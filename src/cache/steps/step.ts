@@ -87,15 +87,13 @@ const addsFlag = 2;
 /** u8 flags, u32 number of steps; per step: u8 code, u32 number of keys, u32 number of args; each of them: u32 length, bytes. */
 export function encodeSteps(steps: readonly Step[]): Buffer {
   let sizeBytes = 5;
-  let flags = 0;
-  for (const { code, keys, args } of steps) {
-    if (writing.has(code)) flags |= freeing.has(code) ? writesFlag : writesFlag | addsFlag;
+  for (const { keys, args } of steps) {
     sizeBytes += 9;
     for (const key of keys) sizeBytes += 4 + key.length;
     for (const arg of args) sizeBytes += 4 + arg.length;
   }
   const bytes = Buffer.allocUnsafe(sizeBytes);
-  bytes[0] = flags;
+  bytes[0] = flagsOf(steps);
   let at = bytes.writeUInt32BE(steps.length, 1);
   for (const { code, keys, args } of steps) {
     bytes[at++] = code;
@@ -107,14 +105,27 @@ export function encodeSteps(steps: readonly Step[]): Buffer {
   return bytes;
 }
 
-/** Whether the run may change something. */
-export function runWrites(run: Buffer): boolean {
-  return (run[0]! & writesFlag) !== 0;
+/** Whether the run may change something; `steps`: instead of `value`, if they are known. */
+export function runWrites(run: Run): boolean {
+  return ((run.steps === undefined ? run.value[0]! : flagsOf(run.steps)) & writesFlag) !== 0;
 }
 
 /** Whether the run may need memory. */
-export function runAdds(run: Buffer): boolean {
-  return (run[0]! & addsFlag) !== 0;
+export function runAdds(run: Run): boolean {
+  return ((run.steps === undefined ? run.value[0]! : flagsOf(run.steps)) & addsFlag) !== 0;
+}
+
+interface Run {
+  readonly value: Buffer;
+  readonly steps?: readonly Step[];
+}
+
+function flagsOf(steps: readonly Step[]): number {
+  let flags = 0;
+  for (const { code } of steps) {
+    if (writing.has(code)) flags |= freeing.has(code) ? writesFlag : writesFlag | addsFlag;
+  }
+  return flags;
 }
 
 /** Views into `run`. Throws a RangeError if it ends within a step. */

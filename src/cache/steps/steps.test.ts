@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { contentsOf, testStores } from "../../../tests/support/stores.ts";
 import { cursorEnd } from "../../storage/key-index.ts";
 import type { PartitionStore } from "../../storage/partition-store.ts";
-import { noBytes } from "../command.ts";
+import { noBytes, RunCommand } from "../command.ts";
 import { Receipts } from "../receipts.ts";
 import { WriteKind } from "../write-wire.ts";
 import { addDecimals } from "./decimal.ts";
@@ -44,7 +44,7 @@ class Pair {
 
   run(...steps: Step[]): Result[] {
     const space = new Keyspace(this.owner, this.nowMs, ++this.#lsn);
-    const { results } = carryOut(encodeSteps(steps), space);
+    const { results } = carryOut(decodeSteps(encodeSteps(steps)), space);
     const { answer, effects } = decodeEffects(encodeEffects(encodeResults(results), space.effects));
     for (const { kind, key, value, expiresAtMs } of effects) {
       if (kind === WriteKind.set) this.backup.set(key, value, expiresAtMs, this.#lsn);
@@ -298,9 +298,16 @@ test("steps and results come back as they were written; bytes that end within on
         expect(() => decodeSteps(run.subarray(0, end))).toThrow(RangeError);
     }),
   );
-  expect(runWrites(encodeSteps([step(StepCode.get, ["k"])]))).toBe(false);
-  const removes = encodeSteps([step(StepCode.delete, ["k"])]);
-  expect([runWrites(removes), runAdds(removes)]).toEqual([true, false]);
+  const writesAndAdds = (code: StepCode): boolean[] => {
+    const steps = [step(code, ["k"])];
+    const run = new RunCommand(steps, bytes("k"));
+    const received = { value: run.value };
+    expect([runWrites(received), runAdds(received)]).toEqual([runWrites(run), runAdds(run)]);
+    return [runWrites(run), runAdds(run)];
+  };
+  expect(writesAndAdds(StepCode.get)).toEqual([false, false]);
+  expect(writesAndAdds(StepCode.delete)).toEqual([true, false]);
+  expect(writesAndAdds(StepCode.append)).toEqual([true, true]);
 });
 
 test("receipts keep a run's answer, and hand it on", () => {
@@ -322,10 +329,7 @@ test("receipts keep a run's answer, and hand it on", () => {
 test("a run that a node doesn't know fails by itself", () => {
   const store: PartitionStore = testStores().create();
   const unknown = { code: 200 as StepCode, keys: [], args: [noBytes] };
-  const { results } = carryOut(
-    encodeSteps([unknown, step(StepCode.setAll, ["k"], "v")]),
-    new Keyspace(store, 1, 1),
-  );
+  const { results } = carryOut([unknown, step(StepCode.setAll, ["k"], "v")], new Keyspace(store, 1, 1));
   expect(results).toEqual([{ failure: "ERR this node does not know step 200" }, 1]);
   expect(contentsOf(store)).toEqual(["k=v@0"]);
 });
