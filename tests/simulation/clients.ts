@@ -1,5 +1,6 @@
 /** Clients that use every node at once and write down what they asked and were told. */
-import { type Command, noBytes, Op, type Reply } from "../../src/cache/command.ts";
+import { type Command, noBytes, Op, type Reply, RunCommand } from "../../src/cache/command.ts";
+import { decodeResults, StepCode } from "../../src/cache/steps/step.ts";
 import type { RingcacheError } from "../../src/errors.ts";
 import { partitionOf, slotOf } from "../../src/ring/slots.ts";
 import type { Cluster, ClusterNode } from "./cluster.ts";
@@ -24,7 +25,7 @@ export interface Failure {
   readonly untilMs: number;
 }
 
-type Kind = "get" | "set" | "delete" | "has" | "cas";
+type Kind = "get" | "set" | "append" | "delete" | "has" | "cas";
 const kinds: readonly Kind[] = [
   "get",
   "get",
@@ -43,7 +44,7 @@ const kinds: readonly Kind[] = [
 interface Asked {
   readonly kind: Kind;
   readonly key: string;
-  /** Of set and cas. */
+  /** Of set, append and cas. */
   readonly value: string;
   /** Of cas. */
   readonly expected: Value;
@@ -52,6 +53,8 @@ interface Asked {
 export interface ClientsOptions {
   readonly cluster: Cluster;
   readonly keyCount: number;
+  /** The probability of an append: what is done twice, or not at all, shows in every later read. */
+  readonly appends: number;
   /** In the turn in which a node has carried an operation out for a client of its own. */
   acknowledged(node: ClusterNode, partition: number): void;
   failed(failure: Failure): void;
@@ -109,8 +112,12 @@ export class Clients {
         const expected = random.chance(0.15) ? undefined : this.#lastSeen.get(key);
         const value = `${name}.${serial++}`;
         // Now and then a long one.
-        this.#sizes.set(value, random.chance(0.05) ? random.integer(100, 20_000) : value.length);
-        this.#ask(name, random.pick(up), { kind: random.pick(kinds), key, value, expected }, next);
+        // Not where it may be appended to: its name would not tell how long it is.
+        const { appends } = this.#options;
+        const isLong = random.chance(0.05) && appends === 0;
+        this.#sizes.set(value, isLong ? random.integer(100, 20_000) : value.length);
+        const kind = appends > 0 && random.chance(appends) ? "append" : random.pick(kinds);
+        this.#ask(name, random.pick(up), { kind, key, value, expected }, next);
       });
     };
     next();
@@ -165,7 +172,7 @@ export class Clients {
   }
 
   #answered(call: Completed, asked: Asked, reply: Reply): void {
-    const operation = operationOf(call, asked, reply.found, () => this.#nameOf(reply.value));
+    const operation = operationOf(call, asked, reply, () => this.#nameOf(reply.value));
     this.history.push(operation);
     if (operation.kind === "get") this.#lastSeen.set(call.key, operation.result);
     else if (operation.kind === "set" || (operation.kind === "cas" && operation.result === true)) {
@@ -202,6 +209,10 @@ export class Clients {
   }
 
   #commandOf({ kind, key, value, expected }: Asked): Command {
+    if (kind === "append") {
+      const keys = [Buffer.from(key)] as const;
+      return new RunCommand([{ code: StepCode.append, keys, args: [Buffer.from(value)] }], keys[0]);
+    }
     return {
       op: Op[kind],
       key: Buffer.from(key),
@@ -227,7 +238,7 @@ export class Clients {
   /** It may have been carried out, and may still be. */
   #unknown(call: Called, { kind, value, expected }: Asked): void {
     const unknown = { ...call, completedAt: undefined };
-    if (kind === "set") this.history.push({ ...unknown, kind, value });
+    if (kind === "set" || kind === "append") this.history.push({ ...unknown, kind, value });
     else if (kind === "delete") this.history.push({ ...unknown, kind });
     else if (kind === "cas") this.history.push({ ...unknown, kind, value, expected });
   }
@@ -246,10 +257,15 @@ interface Completed extends Called {
 function operationOf(
   call: Completed,
   { kind, value, expected }: Asked,
-  found: boolean,
+  reply: Reply,
   got: () => string,
 ): Operation {
+  const { found } = reply;
   switch (kind) {
+    case "append": {
+      const [length] = reply.results ?? decodeResults(reply.value);
+      return { ...call, kind, value, result: length as number };
+    }
     case "get":
       return { ...call, kind, result: found ? got() : undefined };
     case "set":

@@ -15,6 +15,11 @@ test.each([1, 2, 3, 4, 5, 6])("with too little memory: seed %i", { timeout: 120_
   expect(report.violations).toEqual([]);
 });
 
+test.each([1, 2, 3, 4, 5, 6])("runs of steps: seed %i", { timeout: 120_000 }, async (seed) => {
+  const report = await runScenario(seed, { profile: profiles.runs });
+  expect(report.violations).toEqual([]);
+});
+
 test("the same seed gives the same run", { timeout: 120_000 }, async () => {
   const runs = [await runScenario(9), await runScenario(9)];
   expect(runs[0]!.hash).toBe(runs[1]!.hash);

@@ -16,6 +16,12 @@ const call = ([invokedAt, completedAt]: Span, key = "k") => ({ client: "c", key,
 const get = (span: Span, result?: Value): Operation => ({ ...call(span), kind: "get", result });
 const has = (span: Span, result: boolean): Operation => ({ ...call(span), kind: "has", result });
 const set = (span: Span, value: string): Operation => ({ ...call(span), kind: "set", value });
+const append = (span: Span, value: string, result?: number): Operation => ({
+  ...call(span),
+  kind: "append",
+  value,
+  result,
+});
 const del = (span: Span, result?: boolean): Operation => ({ ...call(span), kind: "delete", result });
 const cas = (span: Span, expected: Value, value: string, result?: boolean): Operation => ({
   ...call(span),
@@ -105,6 +111,14 @@ describe("histories whose verdict is known", () => {
   test("an initial value is one that may be read", () => {
     expect(checkLinearizability([get([1, 2], "a")], { initial: "a" }).ok).toBe(true);
     expect(checkLinearizability([get([1, 2], undefined)], { initial: "a" }).ok).toBe(false);
+  });
+
+  test("an append that is done twice, or not at all, shows", () => {
+    const history = [set([1, 2], "a"), append([3, 4], "b", 2), get([5, 6], "ab")];
+    expect(checkLinearizability(history).ok).toBe(true);
+    expect(checkLinearizability([...history, get([7, 8], "abb")]).ok).toBe(false);
+    expect(checkLinearizability([append([1, 2], "b", 1), get([3, 4], undefined)]).ok).toBe(false);
+    expect(checkLinearizability([set([1, 2], "a"), append([3, 4], "b", 1)]).ok).toBe(false);
   });
 
   test("what may be evicted may be gone at any moment, and doesn't come back", () => {

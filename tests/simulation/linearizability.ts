@@ -26,6 +26,8 @@ export type Operation = Call &
     | { readonly kind: "get"; readonly result?: Value }
     | { readonly kind: "has"; readonly result?: boolean }
     | { readonly kind: "set"; readonly value: string }
+    /** Puts `value` behind the present one, none counting as empty; `result`: the length then. */
+    | { readonly kind: "append"; readonly value: string; readonly result?: number }
     /** `result`: whether there was something to delete. */
     | { readonly kind: "delete"; readonly result?: boolean }
     /** Sets `value` if the present one is `expected`; `result`: whether it was. */
@@ -56,6 +58,10 @@ export function apply(state: Value, operation: Operation): Value | typeof refuse
       return isKnown && operation.result !== (state !== undefined) ? refused : state;
     case "set":
       return operation.value;
+    case "append": {
+      const value = `${state ?? ""}${operation.value}`;
+      return isKnown && operation.result !== value.length ? refused : value;
+    }
     case "delete":
       return isKnown && operation.result !== (state !== undefined) ? refused : undefined;
     case "cas": {
@@ -230,7 +236,7 @@ class Search {
   }
 }
 
-function short(value: Value | boolean): string {
+function short(value: Value | boolean | number): string {
   const text = String(value);
   return text.length <= valueShownMax ? text : `${text.slice(0, valueShownMax)}...`;
 }
@@ -239,7 +245,7 @@ function short(value: Value | boolean): string {
 export function describeOperation(operation: Operation): string {
   const { client, kind, key, invokedAt, completedAt } = operation;
   const args =
-    kind === "set"
+    kind === "set" || kind === "append"
       ? ` ${short(operation.value)}`
       : kind === "cas"
         ? ` ${short(operation.expected)} -> ${short(operation.value)}`

@@ -18,6 +18,8 @@ export interface RunProfile extends Profile {
   readonly thinkMs?: readonly [min: number, max: number];
   /** Beside one or two nodes at the start, at least so many more, up to one more than backups. */
   readonly nodesMore?: number;
+  /** The probability that a client appends to a value rather than doing anything else to it. */
+  readonly appends?: number;
   /** Memory of each node for its entries, between these; absent: enough. With less, entries are evicted all the time. */
   readonly memoryBytes?: readonly [min: number, max: number];
 }
@@ -69,6 +71,9 @@ export const everything: RunProfile = {
 
 /** Nodes that can't hold what they are given: entries go, on all copies alike, and never come back. */
 const tight: RunProfile = { ...everything, memoryBytes: [3 * 1024, 24 * 1024] };
+
+/** What is done twice shows for good, and answers are more than whether something was there: runs of steps. */
+const runs: RunProfile = { ...everything, appends: 0.4, reckless: 0 };
 
 const nothingElse = { outageMinute: 0, outageTenMinutes: 0, wipe: 0, reckless: 0 };
 
@@ -135,6 +140,7 @@ const inZones: RunProfile = { ...everything, backups: [1, 1, 2], reckless: 0, zo
 
 export const profiles = {
   everything,
+  runs,
   tight,
   wipes,
   recklessness,

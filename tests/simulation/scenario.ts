@@ -136,6 +136,7 @@ class Scenario {
     this.#clients = new Clients({
       cluster,
       keyCount: this.#settings.keys,
+      appends: this.#profile.appends ?? 0,
       acknowledged: (node, partition) => this.#watchdog.acknowledged(node, partition),
       failed: (failure) => this.#judgeFailure(failure),
     });
