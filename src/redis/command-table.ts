@@ -50,6 +50,8 @@ export interface CommandSpec {
   readonly handler: Handler | undefined;
   readonly subcommands: readonly CommandSpec[];
   readonly order: Order;
+  /** Its handler may keep views of its arguments beyond its end: what is watched, subscribed to, or queued. */
+  readonly mayKeep: boolean;
   /** Runs at once between MULTI and EXEC too. */
   readonly runsInMulti: boolean;
   /** Allowed before AUTH. */
@@ -184,6 +186,7 @@ function parseLine(line: string, handlers: Handlers): MutableSpec {
     handler: handlers[name],
     subcommands: [],
     order: alone.has(name) ? "alone" : hasKeys ? "keys" : "free",
+    mayKeep: group !== "string" && group !== "generic",
     runsInMulti: inMulti.has(name),
     needsNoAuth: flags.split(",").includes("no_auth"),
     runsSubscribed: subscribed.has(name),

@@ -5,6 +5,7 @@
  */
 import type { Socket } from "node:net";
 import { keySizeBytesMax, noBytes, Op } from "../cache/command.ts";
+import { messageOf } from "../errors.ts";
 import type { Timer } from "../runtime.ts";
 import type { Call } from "./call.ts";
 import { CallQueue } from "./call-queue.ts";
@@ -12,18 +13,22 @@ import type { CommandSpec } from "./command-table.ts";
 import type { RedisContext } from "./context.ts";
 import { commandOf, refusal } from "./dispatch.ts";
 import { Found, RequestParser } from "./parser.ts";
+import { type Reader, Receiver } from "./receiver.ts";
 import { Session } from "./session.ts";
 import type { ReplyWriter } from "./writer.ts";
 
 const get = (0x47 << 16) | (0x45 << 8) | 0x54;
 const set = (0x53 << 16) | (0x45 << 8) | 0x54;
 
-export class Connection extends Session {
+export class Connection extends Session implements Reader {
   readonly id: number;
   readonly socket: Socket;
   readonly connectedMs: number;
   activeMs: number;
+  readonly #receiver: Receiver;
   readonly #parser: RequestParser;
+  /** A request that was carried out may have kept views of what was received. */
+  #hasKept = false;
   readonly #scheduleTurn: (connection: Connection) => void;
   readonly #calls: CallQueue;
   /** The server knows that its turn is to come. */
@@ -37,16 +42,19 @@ export class Connection extends Session {
   #closed = false;
   #linger: Timer | undefined;
 
-  constructor(id: number, socket: Socket, context: RedisContext, scheduleTurn: (of: Connection) => void) {
+  constructor(id: number, accepted: Socket, context: RedisContext, scheduleTurn: (of: Connection) => void) {
     super(context);
     this.id = id;
-    this.socket = socket;
+    this.#receiver = new Receiver(accepted);
+    this.#receiver.reader = this;
+    this.socket = this.#receiver.socket;
     this.#scheduleTurn = scheduleTurn;
     this.#parser = new RequestParser(context.limits);
+    this.#parser.authenticated = this.authenticated;
     this.#calls = new CallQueue(this, this.out);
     this.connectedMs = context.runtime.monotonicMs();
     this.activeMs = this.connectedMs;
-    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    const { socket } = this;
     socket.on("drain", () => this.#continue());
     socket.on("end", () => {
       this.#inputEnded = true;
@@ -94,12 +102,20 @@ export class Connection extends Session {
     else this.#schedule();
   }
 
-  #receive(chunk: Buffer): void {
+  /** For its {@link Receiver}. */
+  receive(chunk: Buffer): void {
     this.context.statistics.bytesIn += chunk.length;
     if (this.#ending) return;
     this.activeMs = this.context.runtime.monotonicMs();
     this.#parser.feed(chunk);
-    this.#continue();
+    try {
+      this.#continue();
+    } catch (thrown) {
+      this.fail(thrown);
+    }
+    const inUse = this.#calls.length > 0 || this.#held !== undefined || this.transaction !== undefined;
+    if (inUse || this.#hasKept || this.#parser.holdsChunk) this.#receiver.keep();
+    this.#hasKept = false;
   }
 
   /** Goes on with what was received, as far as the bounds allow. */
@@ -225,6 +241,7 @@ export class Connection extends Session {
     call.spec = spec;
     call.args = args;
     spec.handler!(call);
+    if (spec.mayKeep) this.#hasKept = true;
     this.#leave(call, undefined);
   }
 
@@ -320,6 +337,12 @@ export class Connection extends Session {
     this.#resume();
     // Closed once the client has ended its side too.
     this.socket.end();
+  }
+
+  /** A defect met in serving this client: the others aren't to pay for it. */
+  fail(thrown: unknown): void {
+    this.context.log.error({ err: thrown }, `defect while serving a Redis client: ${messageOf(thrown)}`);
+    this.destroy();
   }
 
   destroy(): void {

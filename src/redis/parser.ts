@@ -1,7 +1,7 @@
 /**
  * Requests from the bytes of a connection, however they are cut into chunks. Arguments are views of the chunk that brought
- * them; no byte of a chunk, nor of a request that was put together from several, is ever written to again, so a view may be
- * kept. Source: `processMultibulkBuffer` and `processInlineBuffer` of Redis, whose order of checks and words these are.
+ * them, or of what a request was put together in from several; neither is written to by the parser, so a view may be kept as
+ * long as the chunk is. Source: `processMultibulkBuffer` and `processInlineBuffer` of Redis, whose order of checks and words these are.
  */
 import type { RedisLimits } from "./limits.ts";
 import { splitLine } from "./split-line.ts";
@@ -76,6 +76,11 @@ export class RequestParser {
     return this.#end - (this.#left > 0 ? this.#from : this.#at);
   }
 
+  /** It holds a part of the last chunk that was fed, rather than a copy. */
+  get holdsChunk(): boolean {
+    return !this.#own && this.heldBytes > 0;
+  }
+
   /** The bytes of the last request. */
   get requestBytes(): number {
     return this.#at - this.#from;
@@ -107,7 +112,7 @@ export class RequestParser {
     return (((buffer[from]! << 16) | (buffer[from + 1]! << 8) | buffer[from + 2]!) & 0xdfdfdf) === letters;
   }
 
-  /** Takes the next chunk, which nobody may write to from now on. */
+  /** Takes the next chunk; it has to stay as it is for as long as {@link holdsChunk}, or a view of it is in use. */
   feed(chunk: Buffer): void {
     if (this.#broken) return;
     let from = 0;

@@ -81,8 +81,13 @@ class RedisServer implements RedisContext {
     const [startedMs, startedWallMs] = [runtime.monotonicMs(), runtime.wallMs()];
     const counted = { connections: 0, rejected: 0, commands: 0, errors: 0, bytesIn: 0, bytesOut: 0 };
     this.statistics = { startedMs, startedWallMs, ...counted };
-    // A client that has sent its last request still gets its replies.
-    const settings = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true };
+    const settings = {
+      ...{ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 },
+      // A client that has sent its last request still gets its replies.
+      allowHalfOpen: true,
+      // Each connection chooses how it is read.
+      pauseOnConnect: true,
+    };
     this.#server = new Server(settings, (socket) => this.#accept(socket));
   }
 
@@ -124,7 +129,7 @@ class RedisServer implements RedisContext {
     const id = ++this.#lastId;
     const connection = new Connection(id, socket, this, this.#schedule);
     this.connections.set(id, connection);
-    socket.on("close", () => this.connections.delete(id));
+    connection.socket.on("close", () => this.connections.delete(id));
   }
 
   readonly #schedule = (connection: Connection): void => {
@@ -138,9 +143,7 @@ class RedisServer implements RedisContext {
       try {
         connection.turn();
       } catch (thrown) {
-        // The others aren't to pay for it.
-        this.log.error({ err: thrown }, `defect while serving a Redis client: ${messageOf(thrown)}`);
-        connection.destroy();
+        connection.fail(thrown);
       }
     }
   };

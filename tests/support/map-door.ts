@@ -48,6 +48,10 @@ export class MapDoor implements Door {
     for (const run of held) run();
   }
 
+  get heldCount(): number {
+    return this.#held?.length ?? 0;
+  }
+
   /** Resolves once `count` operations wait. */
   async untilHeld(count: number): Promise<void> {
     while ((this.#held?.length ?? 0) < count) {

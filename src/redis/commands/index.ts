@@ -6,6 +6,7 @@ import { commandCommands } from "./command.ts";
 import { connectionCommands } from "./connection.ts";
 import { keyCommands } from "./keys.ts";
 import { keyspaceCommands } from "./keyspace.ts";
+import { plainCommands } from "./plain.ts";
 import { pubsubCommands } from "./pubsub.ts";
 import { scriptCommands } from "./scripts.ts";
 import { serverCommands } from "./server.ts";
@@ -19,6 +20,7 @@ export const handlers: Handlers = {
   ...serverCommands,
   ...clusterCommands,
   ...stringCommands,
+  ...plainCommands(stringCommands.set!),
   ...keyCommands,
   ...keyspaceCommands,
   ...transactionCommands,
