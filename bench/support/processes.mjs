@@ -129,7 +129,10 @@ export function startWorker(name, file, execArgv = []) {
   return new Worker(name, fileURLToPath(new URL(`../workers/${file}`, import.meta.url)), [], execArgv);
 }
 
-/** Starts the command line as a user would, with `more` of it; resolves with the node and its HTTP port once it serves. */
+/**
+ * Starts the command line as a user would, with `more` of it; resolves once it serves with the node, its HTTP port and, if it has
+ * one, that for Redis clients.
+ */
 export async function startServer(natsUrl, node, more = []) {
   const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
   const preload = new URL("./serve.mjs", import.meta.url).href;
@@ -146,19 +149,20 @@ export async function startServer(natsUrl, node, more = []) {
     ...more,
   ];
   const worker = new Worker(node, main, args, ["--import", preload]);
-  const port = await new Promise((resolve, reject) => {
+  const ports = await new Promise((resolve, reject) => {
     let text = "";
+    const portOf = (address) => (address === undefined ? undefined : Number(/:(\d+)$/.exec(address)[1]));
     worker.stdout.on("data", (chunk) => {
       text += chunk;
       for (let end = text.indexOf("\n"); end !== -1; end = text.indexOf("\n")) {
         const line = JSON.parse(text.slice(0, end));
         text = text.slice(end + 1);
-        if (line.event === "serving") resolve(Number(/:(\d+)$/.exec(line.http)[1]));
+        if (line.event === "serving") resolve({ port: portOf(line.http), redisPort: portOf(line.redis) });
       }
     });
     worker.stdout.on("end", () => reject(new Error(`${node} ended before it served`)));
   });
-  return { worker, port };
+  return { worker, ...ports };
 }
 
 /**

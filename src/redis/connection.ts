@@ -31,6 +31,8 @@ export class Connection extends Session implements Reader {
   #hasKept = false;
   readonly #scheduleTurn: (connection: Connection) => void;
   readonly #calls: CallQueue;
+  /** The kernel hasn't taken all that was written. */
+  #isBackedUp = false;
   /** The server knows that its turn is to come. */
   #isDue = false;
   /** A request that waits for earlier ones. */
@@ -106,7 +108,6 @@ export class Connection extends Session implements Reader {
   receive(chunk: Buffer): void {
     this.context.statistics.bytesIn += chunk.length;
     if (this.#ending) return;
-    this.activeMs = this.context.runtime.monotonicMs();
     this.#parser.feed(chunk);
     try {
       this.#continue();
@@ -161,8 +162,9 @@ export class Connection extends Session implements Reader {
     const calls = this.#calls;
     if (calls.isBlocked || calls.length >= limits.unansweredMax) return false;
     if (calls.sizeBytes >= limits.unansweredBytesMax) return false;
-    if (this.unsentBytes < limits.unsentBytesMax) return true;
+    if (!this.#isBackedUp && this.out.size < limits.unsentBytesMax) return true;
     this.flush();
+    this.#isBackedUp = this.socket.writableLength > 0;
     return this.unsentBytes < limits.unsentBytesMax;
   }
 
@@ -298,9 +300,10 @@ export class Connection extends Session implements Reader {
     this.#scheduleTurn(this);
   }
 
-  /** For the server, once per turn: carries out what had to wait, then sends everything in one write. */
-  turn(): void {
+  /** For the server, at most once per turn, `nowMs` on the monotonic clock: carries out what had to wait, then sends everything in one write. */
+  turn(nowMs: number): void {
     this.#isDue = false;
+    this.activeMs = nowMs;
     if (this.#closed) return;
     this.#continue();
     this.flush();
@@ -313,8 +316,9 @@ export class Connection extends Session implements Reader {
     if (out.size === 0 || this.#closed) return;
     this.context.statistics.bytesOut += out.size;
     socket.write(out.bytes);
-    if (socket.writableLength === 0) out.reset();
-    else out.abandon();
+    this.#isBackedUp = socket.writableLength > 0;
+    if (this.#isBackedUp) out.abandon();
+    else out.reset();
     if (socket.writableLength > this.context.limits.outputBytesMax) this.#overflow();
   }
 

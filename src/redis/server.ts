@@ -139,9 +139,10 @@ class RedisServer implements RedisContext {
   readonly #takeTurn = (): void => {
     const due = this.#due;
     this.#due = [];
+    const nowMs = this.runtime.monotonicMs();
     for (const connection of due) {
       try {
-        connection.turn();
+        connection.turn(nowMs);
       } catch (thrown) {
         connection.fail(thrown);
       }
