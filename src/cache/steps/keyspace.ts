@@ -46,6 +46,20 @@ export class Keyspace {
     this.effects.push({ kind: WriteKind.set, key, value, expiresAtMs });
   }
 
+  /** Puts bytes behind the value; none is empty. Returns the length of the value then. */
+  append(key: Buffer, tail: Buffer): number {
+    const length = this.store.append(key, tail, this.nowMs, this.#version);
+    this.#stored(key);
+    return length;
+  }
+
+  /** See `PartitionStore.add`. */
+  add(key: Buffer, delta: bigint): ReturnType<PartitionStore["add"]> {
+    const sum = this.store.add(key, delta, this.nowMs, this.#version);
+    if (typeof sum === "bigint") this.#stored(key);
+    return sum;
+  }
+
   /** Whether there was one. */
   delete(key: Buffer): boolean {
     const { size } = this.store;
@@ -62,5 +76,14 @@ export class Keyspace {
     const found = this.store.touch(key, expiresAtMs, this.nowMs, this.#version);
     if (found) this.effects.push({ kind: WriteKind.touch, key, value: noBytes, expiresAtMs });
     return found;
+  }
+
+  /**
+   * Notes what the entry has become, whole: a copy that is being made may have it already, and what is done twice to it must come
+   * to the same.
+   */
+  #stored(key: Buffer): void {
+    const { value, expiresAtMs } = this.peek(key)!;
+    this.effects.push({ kind: WriteKind.set, key, value: Buffer.from(value), expiresAtMs });
   }
 }

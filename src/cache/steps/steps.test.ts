@@ -48,6 +48,7 @@ class Pair {
     const { answer, effects } = decodeEffects(encodeEffects(encodeResults(results), space.effects));
     for (const { kind, key, value, expiresAtMs } of effects) {
       if (kind === WriteKind.set) this.backup.set(key, value, expiresAtMs, this.#lsn);
+      else if (kind === WriteKind.append) this.backup.append(key, value, Number.NEGATIVE_INFINITY, this.#lsn);
       else if (kind === WriteKind.touch)
         this.backup.touch(key, expiresAtMs, Number.NEGATIVE_INFINITY, this.#lsn);
       else this.backup.delete(key, 0);
@@ -96,6 +97,12 @@ describe("on values", () => {
     expect(pair.one(StepCode.append, ["k"], "Hello")).toBe(5);
     expect(pair.one(StepCode.append, ["k"], " World")).toBe(11);
     expect(pair.one(StepCode.length, ["k"])).toBe(11);
+    pair.set("e", "old", 0, 2_000);
+    expect(pair.one(StepCode.append, ["e"], "+")).toBe(4);
+    expect(pair.one(StepCode.expiry, ["e"])).toBe(2_000);
+    pair.nowMs = 3_000;
+    expect(pair.one(StepCode.append, ["e"], "new")).toBe(3);
+    expect(pair.one(StepCode.expiry, ["e"])).toBe(-1);
     const range = (from: number, to: number) =>
       pair.one(StepCode.getRange, ["k"], numberArg(from), numberArg(to));
     expect([range(0, 4), range(-5, -1), range(0, -1), range(5, 3), range(-1, -5), range(20, 30)]).toEqual([

@@ -53,11 +53,8 @@ export const getExpire: Carry = (space, { keys, args }) => {
 
 /** args: bytes to put behind the value. Its length then. */
 export const append: Carry = (space, { keys, args }) => {
-  const before = space.get(keys[0]!);
-  const value = before === undefined ? args[0]! : Buffer.concat([before.value, args[0]!]);
-  if (value.length > valueSizeBytesMax) return tooLong;
-  space.set(keys[0]!, value, before?.expiresAtMs ?? 0);
-  return value.length;
+  const before = space.get(keys[0]!)?.value.length ?? 0;
+  return before + args[0]!.length > valueSizeBytesMax ? tooLong : space.append(keys[0]!, args[0]!);
 };
 
 export const length: Carry = (space, { keys }) => space.get(keys[0]!)?.value.length ?? 0;
@@ -92,13 +89,9 @@ export const setRange: Carry = (space, { keys, args }) => {
 
 /** args: i64 to add. The sum. */
 export const add: Carry = (space, { keys, args }) => {
-  const before = space.get(keys[0]!);
-  const number = before === undefined ? 0n : integerOf(before.value);
-  if (number === undefined) return notAnInteger;
-  const sum = number + args[0]!.readBigInt64BE(0);
-  if (sum > integerMax || sum < integerMin) return { failure: "ERR increment or decrement would overflow" };
-  space.set(keys[0]!, Buffer.from(String(sum), "latin1"), before?.expiresAtMs ?? 0);
-  return sum;
+  const sum = space.add(keys[0]!, args[0]!.readBigInt64BE(0));
+  if (sum === "out-of-range") return { failure: "ERR increment or decrement would overflow" };
+  return sum === "not-an-integer" ? notAnInteger : sum;
 };
 
 /** args: a decimal number to add. The sum, as bytes. */
