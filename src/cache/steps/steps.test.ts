@@ -48,7 +48,6 @@ class Pair {
     const { answer, effects } = decodeEffects(encodeEffects(encodeResults(results), space.effects));
     for (const { kind, key, value, expiresAtMs } of effects) {
       if (kind === WriteKind.set) this.backup.set(key, value, expiresAtMs, this.#lsn);
-      else if (kind === WriteKind.append) this.backup.append(key, value, Number.NEGATIVE_INFINITY, this.#lsn);
       else if (kind === WriteKind.touch)
         this.backup.touch(key, expiresAtMs, Number.NEGATIVE_INFINITY, this.#lsn);
       else this.backup.delete(key, 0);
