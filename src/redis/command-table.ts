@@ -52,6 +52,8 @@ export interface CommandSpec {
   readonly order: Order;
   /** Its handler may keep views of its arguments beyond its end: what is watched, subscribed to, or queued. */
   readonly mayKeep: boolean;
+  /** Where its key is, if it has exactly one; else 0. */
+  readonly onlyKey: number;
   /** Runs at once between MULTI and EXEC too. */
   readonly runsInMulti: boolean;
   /** Allowed before AUTH. */
@@ -186,11 +188,18 @@ function parseLine(line: string, handlers: Handlers): MutableSpec {
     handler: handlers[name],
     subcommands: [],
     order: alone.has(name) ? "alone" : hasKeys ? "keys" : "free",
+    onlyKey: onlyKeyOf(keySpecs),
     mayKeep: group !== "string" && group !== "generic",
     runsInMulti: inMulti.has(name),
     needsNoAuth: flags.split(",").includes("no_auth"),
     runsSubscribed: subscribed.has(name),
   };
+}
+
+function onlyKeyOf(specs: readonly KeySpec[]): number {
+  const [spec] = specs;
+  const isOne = specs.length === 1 && spec!.kind === "range" && spec!.numbers[0] === 0;
+  return isOne && !spec!.flags.includes("not_key") ? spec!.index : 0;
 }
 
 function listed(text: string, separator = ","): string[] {

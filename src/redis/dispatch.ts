@@ -52,17 +52,11 @@ export function refusal(
     return "ERR Command not allowed inside a transaction";
   }
   if (spec.order === "keys") {
-    const positions = keyPositions(spec, args);
-    if (positions !== undefined) {
-      for (const i of positions) {
-        const size = args[i]!.length;
-        if (size === 0 || size > keySizeBytesMax) return size === 0 ? emptyKey : longKey;
-      }
-      if (connection.clusterAware) {
-        const keys = positions.map((i) => args[i]!);
-        const refused = clusterRefusal(connection, keys);
-        if (refused !== undefined) return refused;
-      }
+    const refused = spec.onlyKey > 0 ? keyRefusal(args[spec.onlyKey]!) : keysRefusal(connection, spec, args);
+    if (refused !== undefined) return refused;
+    if (spec.onlyKey > 0 && connection.clusterAware) {
+      const elsewhere = clusterRefusal(connection, [args[spec.onlyKey]!]);
+      if (elsewhere !== undefined) return elsewhere;
     }
   }
   if (connection.subscriptions > 0 && connection.protocol === 2 && !spec.runsSubscribed) {
@@ -70,4 +64,20 @@ export function refusal(
     return `ERR Can't execute '${name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
   }
   return undefined;
+}
+
+function keyRefusal({ length }: Buffer): string | undefined {
+  if (length > 0 && length <= keySizeBytesMax) return undefined;
+  return length === 0 ? emptyKey : longKey;
+}
+
+function keysRefusal(connection: Connection, spec: CommandSpec, args: readonly Buffer[]): string | undefined {
+  const keys = keyPositions(spec, args)?.map((i) => args[i]!);
+  // The handler says what is wrong with a number of keys.
+  if (keys === undefined) return undefined;
+  for (const key of keys) {
+    const refused = keyRefusal(key);
+    if (refused !== undefined) return refused;
+  }
+  return connection.clusterAware ? clusterRefusal(connection, keys) : undefined;
 }

@@ -42,6 +42,7 @@ export class PendingKeys {
 
 function keysOf(spec: CommandSpec | undefined, args: readonly Buffer[]): Buffer[] {
   if (spec === undefined || spec.order !== "keys") return [];
+  if (spec.onlyKey > 0) return [args[spec.onlyKey]!];
   return (keyPositions(spec, args) ?? []).map((i) => args[i]!);
 }
 

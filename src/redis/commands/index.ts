@@ -20,7 +20,7 @@ export const handlers: Handlers = {
   ...serverCommands,
   ...clusterCommands,
   ...stringCommands,
-  ...plainCommands(stringCommands.set!),
+  ...plainCommands(stringCommands.set!, stringCommands.mset!),
   ...keyCommands,
   ...keyspaceCommands,
   ...transactionCommands,
