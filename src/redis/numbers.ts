@@ -1,21 +1,9 @@
 /** Numbers as Redis reads them from arguments. */
+import { integerMax, integerMin, integerOf } from "../storage/integer.ts";
 
 export const notAnInteger = "ERR value is not an integer or out of range";
 export const notAFloat = "ERR value is not a valid float";
 export const syntaxError = "ERR syntax error";
-
-const integerMax = 2n ** 63n - 1n;
-const integerMin = -(2n ** 63n);
-
-/** 64 bits, signed, without spaces, a plus or zeros in front; undefined if it isn't one. */
-export function integerOf(bytes: Buffer): bigint | undefined {
-  const { length } = bytes;
-  if (length === 0 || length > 20) return undefined;
-  const text = bytes.toString("latin1");
-  if (!/^(0|-?[1-9][0-9]*)$/.test(text)) return undefined;
-  const number = BigInt(text);
-  return number > integerMax || number < integerMin ? undefined : number;
-}
 
 /** The same, as a number; beyond 2^53 nearly the same. */
 export function numberOf(bytes: Buffer): number | undefined {

@@ -9,6 +9,7 @@ import { Entries } from "./entries.ts";
 import { Evictor } from "./evictor.ts";
 import type { HashSeed } from "./hash.ts";
 import { applyImage, imageOf } from "./image.ts";
+import { integerMax, integerMin, integerOf } from "./integer.ts";
 import { cursorEnd } from "./key-index.ts";
 import { blockBytesMax, StoreMemory } from "./memory.ts";
 import {
@@ -67,8 +68,6 @@ export interface SetCondition {
 /** Records that are looked at to make up for the ones that a write has killed. */
 const compactPerWrite = 8;
 const frequencyMax = 3;
-const counterMax = 2n ** 63n - 1n;
-const counterMin = -(2n ** 63n);
 
 export class PartitionStore {
   readonly seed: HashSeed;
@@ -219,7 +218,7 @@ export class PartitionStore {
     const number = before === undefined ? 0n : integerOf(before.value);
     if (number === undefined) return "not-an-integer";
     const sum = number + delta;
-    if (sum > counterMax || sum < counterMin) return "out-of-range";
+    if (sum > integerMax || sum < integerMin) return "out-of-range";
     const value = Buffer.from(String(sum), "latin1");
     this.#store(hash, ref, key, value, before?.expiresAtMs ?? 0, version, before?.flags ?? 0);
     return sum;
@@ -390,11 +389,4 @@ export class PartitionStore {
     this.#entries.withTtl += (expiresAtMs === 0 ? 0 : 1) - ((before & Mark.expires) === 0 ? 0 : 1);
     this.#compactor.step(compactPerWrite);
   }
-}
-
-function integerOf(value: Buffer): bigint | undefined {
-  const text = value.toString("latin1");
-  if (!/^(0|-?[1-9][0-9]{0,18})$/.test(text)) return undefined;
-  const number = BigInt(text);
-  return number > counterMax || number < counterMin ? undefined : number;
 }

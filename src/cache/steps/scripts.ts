@@ -2,11 +2,10 @@
  * The scripts that well-known packages send, in native code: there is no interpreter. A script is known by the SHA-1 of its
  * text, and does what the text says, its errors included.
  */
+import { integerMax, integerOf } from "../../storage/integer.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { type Failure, type Result, type Step, StepCode } from "./step.ts";
-import { add, integerArg, integerOf } from "./strings.ts";
-
-const integerMax = 2n ** 63n - 1n;
+import { add, integerArg } from "./strings.ts";
 
 /** One that ends a script, with the line of its text. */
 class ScriptError extends Error {

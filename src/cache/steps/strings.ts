@@ -10,8 +10,6 @@ export const SetFlag = { ifAbsent: 1, ifPresent: 2, get: 4, keepExpiry: 8 } as c
 const notAnInteger: Result = { failure: "ERR value is not an integer or out of range" };
 const notAFloat: Result = { failure: "ERR value is not a valid float" };
 const tooLong: Result = { failure: "ERR string exceeds maximum allowed size (proto-max-bulk-len)" };
-const integerMax = 2n ** 63n - 1n;
-const integerMin = -(2n ** 63n);
 
 type Carry = (space: Keyspace, step: Step) => Result;
 
@@ -104,15 +102,6 @@ export const addFloat: Carry = (space, { keys, args }) => {
   space.set(keys[0]!, value, before?.expiresAtMs ?? 0);
   return value;
 };
-
-/** The number that these bytes write as Redis does: without a sign, spaces or zeros that it doesn't need. */
-export function integerOf(bytes: Buffer): bigint | undefined {
-  if (bytes.length === 0 || bytes.length > 20) return undefined;
-  const text = bytes.toString("latin1");
-  if (!/^(0|-?[1-9][0-9]*)$/.test(text)) return undefined;
-  const number = BigInt(text);
-  return number > integerMax || number < integerMin ? undefined : number;
-}
 
 export function copyOf(value: Buffer | undefined): Buffer | null {
   return value === undefined ? null : Buffer.from(value);

@@ -2,9 +2,10 @@
 import { ExpireFlag } from "../../cache/steps/keys.ts";
 import { type Result, type Step, StepCode } from "../../cache/steps/step.ts";
 import { numberArg, SetFlag } from "../../cache/steps/strings.ts";
+import { integerOf } from "../../storage/integer.ts";
 import type { Call } from "../call.ts";
 import type { Handlers } from "../command-table.ts";
-import { expiryOf, integerOf, notAnInteger, syntaxError, wordOf } from "../numbers.ts";
+import { expiryOf, notAnInteger, syntaxError, wordOf } from "../numbers.ts";
 import { oneStep, type Planner, type Planners, planned, runTogether, writeResult } from "../plan.ts";
 
 /** A step for each key; the reply is the sum of their results. */

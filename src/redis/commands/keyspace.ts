@@ -3,10 +3,11 @@
 import { type Result, type Step, StepCode } from "../../cache/steps/step.ts";
 import { numberArg } from "../../cache/steps/strings.ts";
 import type { RingcacheError } from "../../errors.ts";
+import { integerOf } from "../../storage/integer.ts";
 import { cursorEnd } from "../../storage/key-index.ts";
 import type { Call } from "../call.ts";
 import type { Handlers } from "../command-table.ts";
-import { integerOf, notAnInteger, syntaxError, wordOf } from "../numbers.ts";
+import { notAnInteger, syntaxError, wordOf } from "../numbers.ts";
 import { runAt } from "../plan.ts";
 
 /** Partitions that are asked at the same time. */

@@ -1,12 +1,11 @@
 /** Commands on values. */
 import { type Result, type Step, StepCode } from "../../cache/steps/step.ts";
 import { integerArg, numberArg, SetFlag } from "../../cache/steps/strings.ts";
+import { integerMin, integerOf } from "../../storage/integer.ts";
 import type { Call } from "../call.ts";
-import { expiryOf, integerOf, notAFloat, notAnInteger, numberOf, syntaxError, wordOf } from "../numbers.ts";
+import { expiryOf, notAFloat, notAnInteger, numberOf, syntaxError, wordOf } from "../numbers.ts";
 import { oneStep, type Plan, type Planner, type Planners, planned, runSteps, writeResult } from "../plan.ts";
 import type { ReplyWriter } from "../writer.ts";
-
-const integerMin = -(2n ** 63n);
 
 /** Units of an expiry's options, and whether what is given is a time to live. */
 const expiryOptions: Readonly<Record<string, readonly [unitMs: 1 | 1_000, isFromNow: boolean]>> = {
