@@ -21,10 +21,15 @@ export function clusterRefusal(connection: Connection, keys: readonly Buffer[]):
   if (member === undefined) return "CLUSTERDOWN Hash slot not served";
   const address = redisAddress(member);
   // It is dead and its partition is about to have another owner, or it has no such door: the request is routed.
-  return member.dead !== "" || address === "" ? undefined : `MOVED ${slot} ${address}`;
+  return member.dead !== "" || address === "" ? undefined : `MOVED ${slot} ${unbracketed(address)}`;
+}
+
+/** Redis writes an IPv6 address without brackets, and clients compare it with what CLUSTER SLOTS said. */
+function unbracketed(address: string): string {
+  return address.replace(/^\[(.*)\]:/, "$1:");
 }
 
 /** Where the member's Redis door listens, `host:port`; empty if there is none. */
 export function redisAddress(member: Member): string {
-  return (member as Member & { readonly redis?: string }).redis ?? "";
+  return member.redis ?? "";
 }
