@@ -108,7 +108,7 @@ export class MemoryPressure {
   #work(): void {
     const { stores, partitions, copies } = this.#options;
     const { memory } = stores;
-    const tooMuchBytes = memory.usedBytes - memory.shortFromBytes;
+    const tooMuchBytes = memory.costBytes - memory.shortFromBytes;
     if (tooMuchBytes <= 0) return;
     const held = new Map<string, Held>();
     for (const { data } of partitions.all()) add(held, "", data.store);
@@ -122,7 +122,7 @@ export class MemoryPressure {
     // Who has more of this node's memory than others gives more of it back.
     let allOver = 0;
     for (const one of held.values()) {
-      one.overBytes = Math.max(one.bytes - (evenShare * memory.usedBytes * one.count) / count, 0);
+      one.overBytes = Math.max(one.bytes - (evenShare * memory.costBytes * one.count) / count, 0);
       allOver += one.overBytes;
     }
     this.#gives = (held.get("")?.overBytes ?? 0) > 0;

@@ -6,6 +6,14 @@
 /** Of so many parts of the limit one is kept free: below the limit, but short of memory, entries are evicted already. */
 const reserveParts = 64;
 
+/** What V8 and the allocator need for a block beside its bytes, measured. */
+const blockObjectBytes = 224;
+/**
+ * Of so many parts of the limit, one may be quarters that nothing is in, of blocks that are in use otherwise. What there is more of them
+ * counts as in use: it takes memory, and large blocks can't be made of it.
+ */
+const quartersParts = 20;
+
 /** Each is four of the one before. */
 export const blockBytes = [1_024, 4_096, 16_384, 65_536] as const;
 /** The largest block: what a segment of a large store is. */
@@ -25,6 +33,9 @@ export class StoreMemory {
   /** In bytes; Infinity for none. What is in use may pass it: those who write look at {@link excessBytes}. */
   limitBytes: number;
   #usedBytes = 0;
+  #blocks = 0;
+  /** Bytes of the free blocks that aren't of the largest class. */
+  #quarterBytes = 0;
   #pieceBytes = 0;
   /** Where each piece begins, as if they lay one behind the other. */
   readonly #bases = new Map<ArrayBufferLike, number>();
@@ -48,9 +59,15 @@ export class StoreMemory {
     return this.#usedBytes;
   }
 
+  /** What counts against the limit: {@link usedBytes}, and what memory they take beside that. */
+  get costBytes(): number {
+    const quarterBytes = Math.max(this.#quarterBytes - this.limitBytes / quartersParts, 0);
+    return this.#usedBytes + this.#blocks * blockObjectBytes + quarterBytes;
+  }
+
   /** Only the reserve is left: to write something, something else should go. */
   get isShort(): boolean {
-    return this.#usedBytes > this.shortFromBytes;
+    return this.costBytes > this.shortFromBytes;
   }
 
   get shortFromBytes(): number {
@@ -59,18 +76,20 @@ export class StoreMemory {
 
   /** By how much the use passes the limit; negative: what is left. */
   get excessBytes(): number {
-    return this.#usedBytes - this.limitBytes;
+    return this.costBytes - this.limitBytes;
   }
 
   /** A block of one of the {@link blockBytes}; its content is arbitrary. */
   take(sizeBytes: number): Buffer {
     this.#usedBytes += sizeBytes;
+    this.#blocks++;
     return this.#block(classOf(sizeBytes));
   }
 
   /** Takes a block back, to be given out again at once: nothing may refer to it any more. */
   give(block: Buffer): void {
     this.#usedBytes -= block.length;
+    this.#blocks--;
     this.#give(classOf(block.length), block);
   }
 
@@ -99,6 +118,7 @@ export class StoreMemory {
       const known = free.get(at);
       if (known === undefined) continue;
       free.delete(at);
+      if (size !== largest) this.#quarterBytes -= known.length;
       return known;
     }
     const sizeBytes = blockBytes[size]!;
@@ -107,6 +127,7 @@ export class StoreMemory {
     for (let at = sizeBytes; at < whole.length; at += sizeBytes) {
       free.set(from + at, Buffer.from(whole.buffer, whole.byteOffset + at, sizeBytes));
       places.push(from + at);
+      if (size !== largest) this.#quarterBytes += sizeBytes;
     }
     return Buffer.from(whole.buffer, whole.byteOffset, sizeBytes);
   }
@@ -119,9 +140,11 @@ export class StoreMemory {
     this.#places[size]!.push(at);
     if (size === largest) return;
     const { length } = block;
+    this.#quarterBytes += length;
     const first = at - (at % (4 * length));
     for (let i = 0; i < 4; i++) if (!free.has(first + i * length)) return;
     for (let i = 0; i < 4; i++) free.delete(first + i * length);
+    this.#quarterBytes -= 4 * length;
     const from = block.byteOffset - (at - first);
     this.#give(size + 1, Buffer.from(block.buffer, from, 4 * length));
   }
