@@ -88,6 +88,11 @@ type Ended = (error: RingcacheError | undefined, results: readonly Result[]) => 
  * result for each step, or with the first error; what other partitions were asked for is carried out all the same.
  */
 export function runSteps(call: Call, steps: readonly Step[], ended: Ended): void {
+  const [first] = steps;
+  if (first !== undefined && steps.length === 1) {
+    runTogether(call, first.keys[0] ?? noBytes, steps, ended);
+    return;
+  }
   const { ring } = call.context;
   const groups = new Map<number, number[]>();
   steps.forEach((step, i) => {
