@@ -299,6 +299,18 @@ describe("bounds", () => {
   });
 });
 
+test.each([
+  "POST / HTTP/1.1\r\n\r\nSET smuggled 1\r\n",
+  "GET x y\r\nhost: 127.0.0.1\r\n\r\nSET smuggled 1\r\n",
+])("what a browser sends is cut off before its body: %j", async (text) => {
+  const one = await client();
+  one.send(text);
+  await one.untilEnd();
+  const other = await client();
+  other.send(request("GET", "smuggled"));
+  await other.receive("$-1\r\n");
+});
+
 test("CLIENT REPLY OFF, SKIP and ON", async () => {
   const one = await client();
   const skip = request("CLIENT", "REPLY", "SKIP");

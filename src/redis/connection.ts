@@ -11,7 +11,7 @@ import type { Call } from "./call.ts";
 import { CallQueue } from "./call-queue.ts";
 import type { CommandSpec } from "./command-table.ts";
 import type { RedisContext } from "./context.ts";
-import { commandOf, refusal } from "./dispatch.ts";
+import { commandOf, isOfHttp, refusal } from "./dispatch.ts";
 import { Found, RequestParser } from "./parser.ts";
 import { type Reader, Receiver } from "./receiver.ts";
 import { Session } from "./session.ts";
@@ -190,6 +190,15 @@ export class Connection extends Session implements Reader {
     }
     const args = parser.args();
     parser.authenticated = this.authenticated;
+    if (isOfHttp(args[0]!)) {
+      const { log } = this.context;
+      log.warn(
+        { event: "redis-http", client: this.id },
+        "an HTTP request came in at the Redis port: refused",
+      );
+      this.destroy();
+      return;
+    }
     const spec = commandOf(this.context.commands, args);
     const refused = typeof spec === "string" ? spec : refusal(this, spec, args);
     if (refused !== undefined) this.#refuse(refused);

@@ -19,6 +19,14 @@ export function commandOf(commands: CommandTable, args: readonly Buffer[]): Comm
   return `ERR unknown subcommand '${quoted(args[1]!, quotedMax)}'. Try ${args[0]!.toString("latin1").toUpperCase()} HELP.`;
 }
 
+/**
+ * Whether a browser sends this: a web page could make one send requests here, with commands in their bodies. Redis, too,
+ * closes such a connection.
+ */
+export function isOfHttp(name: Buffer): boolean {
+  return (name.length === 4 || name.length === 5) && /^(post|host:)$/i.test(name.toString("latin1"));
+}
+
 function withArity(spec: CommandSpec, args: readonly Buffer[]): CommandSpec | string {
   const { arity, handler } = spec;
   const fits = arity > 0 ? args.length === arity : args.length >= -arity;
