@@ -112,13 +112,16 @@ describe.each(versions)("%s", (_, { createClient }) => {
   });
 
   test("messages published through one node reach who subscribes at another", async () => {
-    const messages: string[] = [];
-    const note = (message: string, channel: string): void => void messages.push(`${channel}: ${message}`);
-    await second.subscribe("news", note);
-    await third.pSubscribe("ne?s", note);
-    await first.publish("news", "it works");
-    await expect.poll(() => messages.length, { timeout: 15_000 }).toBe(2);
-    expect(messages).toEqual(["news: it works", "news: it works"]);
+    const heard = new Set<string>();
+    const noteOf = (who: string) => (message: string, channel: string) =>
+      void heard.add(`${who}: ${channel}: ${message}`);
+    await second.subscribe("news", noteOf("second"));
+    await third.pSubscribe("ne?s", noteOf("third"));
+    // A node that nobody has subscribed at hears the others only a moment after its first subscription is confirmed.
+    const timer = setInterval(() => void first.publish("news", "it works"), 50);
+    await expect.poll(() => heard.size, { timeout: 15_000 }).toBe(2);
+    clearInterval(timer);
+    expect([...heard].sort()).toEqual(["second: news: it works", "third: news: it works"]);
     await second.unsubscribe("news");
     expect(await second.get("absent")).toBeNull();
   });
@@ -153,7 +156,8 @@ describe.each(versions)("%s cluster", (_, { createCluster }) => {
     const keys = Array.from({ length: 300 }, (_, i) => `cluster:${i}`);
     await Promise.all(keys.map((key) => first.set(key, `of ${key}`, { EX: 100 })));
     expect(await Promise.all(keys.map((key) => second.get(key)))).toEqual(keys.map((key) => `of ${key}`));
-    expect(first.masters.map(({ port }) => port).sort()).toEqual([...subject.clusterPorts].sort());
+    // Version 4 lists a node once for each of its ranges of slots.
+    expect(new Set(first.masters.map(({ port }) => port))).toEqual(new Set(subject.clusterPorts));
     expect(await second.mGet(["{s}1", "{s}2"])).toEqual([null, null]);
     expect(await second.multi().set("{s}n", "5").incrBy("{s}n", 6).exec()).toEqual(["OK", 11]);
     expect(await first.del("{s}n")).toBe(1);

@@ -27,26 +27,28 @@ async function open(sides: Sides, protocol: 2 | 3): Promise<Pair> {
   return { expected, actual, comparison: new Comparison() };
 }
 
-function hold(pair: Pair, args: readonly Argument[], expected: Buffer, actual: Buffer): void {
-  const difference = pair.comparison.differs(args, expected, actual);
-  if (difference !== undefined) throw new Error(`the replies differ: ${difference}`);
+/** Whether to go on: not after a difference that is known. Throws at one that isn't. */
+function hold(pair: Pair, args: readonly Argument[], expected: Buffer, actual: Buffer): boolean {
+  const verdict = pair.comparison.judge(args, expected, actual);
+  if (verdict.is === "different") throw new Error(`the replies differ: ${verdict.what}`);
+  return verdict.is === "same";
 }
 
-async function step(pair: Pair, args: readonly Argument[]): Promise<void> {
+async function step(pair: Pair, args: readonly Argument[]): Promise<boolean> {
   const [expected, actual] = await Promise.all([
     pair.expected.command(...args),
     pair.actual.command(...args),
   ]);
-  hold(pair, args, expected, actual);
+  return hold(pair, args, expected, actual);
 }
 
-async function allAtOnce(pair: Pair, steps: readonly Step[], manner: Manner): Promise<void> {
+async function allAtOnce(pair: Pair, steps: readonly Step[], manner: Manner): Promise<boolean> {
   const bytes = Buffer.concat(steps.map(({ args }) => encode(args)));
   await Promise.all([pair.expected.send(bytes), pair.actual.send(bytes, manner === "bytes")]);
-  for (const { args } of steps) {
-    const [expected, actual] = [await pair.expected.reply(), await pair.actual.reply()];
-    hold(pair, args, expected, actual);
-  }
+  // All of them before any is looked at: nothing is still being carried out when the next sequence begins.
+  const replies: [Buffer, Buffer][] = [];
+  for (const _ of steps) replies.push([await pair.expected.reply(), await pair.actual.reply()]);
+  return steps.every(({ args }, i) => hold(pair, args, ...replies[i]!));
 }
 
 /** Every key that SCAN meets from 0 until it says 0 again. */
@@ -99,8 +101,11 @@ export async function play(
   const pairs = [await open(sides, protocol), await open(sides, protocol)] as const;
   try {
     await step(pairs[0], ["FLUSHALL"]);
-    if (manner === "steps") for (const { connection, args } of steps) await step(pairs[connection], args);
-    else await allAtOnce(pairs[0], steps, manner);
+    if (manner === "steps") {
+      for (const { connection, args } of steps) if (!(await step(pairs[connection], args))) return;
+    } else if (!(await allAtOnce(pairs[0], steps, manner))) {
+      return;
+    }
     await compareContents(sides, protocol);
   } finally {
     for (const { expected, actual } of pairs) {

@@ -44,7 +44,7 @@ const value: fc.Arbitrary<Argument> = fc.oneof(
       "nan",
       "inf",
       "5.0e3",
-      "0.1",
+      "0.25",
     ),
   },
   { weight: 2, arbitrary: fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)) },
@@ -67,23 +67,10 @@ const number = fc.constantFrom(
   "01",
 );
 const float = fc.constantFrom(
-  ...[
-    "1",
-    "0.1",
-    "-2.5",
-    "1e2",
-    "3.0e3",
-    "nan",
-    "inf",
-    "-inf",
-    "1e400",
-    "x",
-    "",
-    "0x10",
-    " 1",
-    "100000000000000000",
-  ],
+  ...["1", "-2", "1e2", "3.0e3", "nan", "inf", "-inf", "x", "", " 1", "100000000000000000"],
 );
+/** Fractions that a binary number holds exactly: Redis counts in those of 80 bits, this project in decimals. */
+const fraction = fc.constantFrom("0.5", "-2.25", "1.125e1", "3", "1e-3x");
 const index = fc.constantFrom("0", "1", "-1", "3", "-3", "10", "-100", "100", "x", "9223372036854775807");
 /** Too far for either, or near: what lies between differs, see `differences.ts`. */
 const writeOffset = fc.constantFrom("0", "1", "5", "30", "-1", "x", "536870912", "9223372036854775807");
@@ -116,7 +103,7 @@ const oneExpiry = fc.oneof(...expiryOptions, word("PERSIST"));
 const expireFlags = someOf(word("NX"), word("xx"), word("GT"), word("LT"));
 
 const strings: Record<string, Arguments> = {
-  GET: all(key),
+  GET: all(fc.oneof({ weight: 9, arbitrary: key }, { weight: 1, arbitrary: fc.constant("fraction") })),
   SET: fc.oneof(all(key, value), joined(all(key, value), setOptions)),
   SETEX: all(key, seconds, value),
   PSETEX: all(key, milliseconds, value),
@@ -135,7 +122,7 @@ const strings: Record<string, Arguments> = {
   DECR: all(key),
   INCRBY: all(key, number),
   DECRBY: all(key, number),
-  INCRBYFLOAT: all(key, float),
+  INCRBYFLOAT: fc.oneof(all(key, float), all(fc.constant("fraction"), fraction)),
 };
 
 const keyspace: Record<string, Arguments> = {
@@ -176,7 +163,7 @@ const keyspace: Record<string, Arguments> = {
       joined(word("TYPE"), word("string", "hash", "nothing")),
     ),
   ),
-  OBJECT: fc.oneof(joined(word("ENCODING", "IDLETIME", "FREQ", "encoding"), all(key)), word("NOPE")),
+  OBJECT: fc.oneof(joined(word("ENCODING", "IDLETIME", "encoding"), all(key)), word("NOPE")),
   MEMORY: joined(word("USAGE"), all(key)),
   FLUSHDB: fc.oneof(none, word("ASYNC", "SYNC", "NOPE")),
   FLUSHALL: fc.oneof(none, word("async", "NOPE")),
@@ -227,8 +214,10 @@ export const namesAtRandom: readonly string[] = [strings, keyspace, connection, 
 );
 
 /** Wrong in one of the ways in which people are. */
-function spoilt(args: readonly Argument[], how: number, at: number): Argument[] {
-  const place = args.length === 0 ? 0 : at % args.length;
+function spoilt(right: readonly Argument[], how: number, at: number): Argument[] {
+  const place = right.length === 0 ? 0 : at % right.length;
+  // What moves into a key's place isn't to be empty: no key of this project is.
+  const args = right.map((arg) => (arg.length === 0 ? "none" : arg));
   if (how === 0) return args.slice(0, -1);
   if (how === 1) return [...args, "extra"];
   if (how === 2) return args.map((arg, i) => (i === place ? "junk" : arg));

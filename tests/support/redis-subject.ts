@@ -22,10 +22,11 @@ export interface RedisNodes extends RedisSubject {
   readonly nodes: readonly [NodeProcess, NodeProcess, NodeProcess];
 }
 
-export function startRedisSubject(): Promise<RedisSubject> {
-  const kind = process.env.REDIS_SUBJECT || "redis-server";
+/** `args`: more of the nodes' command line. */
+export function startRedisSubject(args: readonly string[] = []): Promise<RedisSubject> {
+  const kind = process.env.REDIS_SUBJECT || "ringcache";
   if (kind === "redis-server") return startRealRedis();
-  if (kind === "ringcache") return startRedisNodes();
+  if (kind === "ringcache") return startRedisNodes(args);
   throw new Error(`REDIS_SUBJECT is "${kind}", not "ringcache" or "redis-server"`);
 }
 
