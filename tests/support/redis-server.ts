@@ -15,8 +15,21 @@ export interface RedisServer {
 
 const readyMsMax = 20_000;
 
-/** `args`: more of its command line, like `--cluster-enabled yes`. */
-export async function startRedisServer(args: readonly string[] = []): Promise<RedisServer> {
+/** `inCluster`: as a node of a Redis Cluster that is yet to be made. */
+export async function startRedisServer(inCluster = false): Promise<RedisServer> {
+  for (let attempt = 1; ; attempt++) {
+    // The bus listens 10,000 above the client's port unless told otherwise, which may be no port at all.
+    const bus = inCluster ? ["--cluster-enabled", "yes", "--cluster-port", String(await freePort())] : [];
+    try {
+      return await launch(bus);
+    } catch (error) {
+      // A port that was free a moment ago may be somebody's by now.
+      if (attempt === 5 || !String(error).includes("Address already in use")) throw error;
+    }
+  }
+}
+
+async function launch(args: readonly string[]): Promise<RedisServer> {
   const dir = mkdtempSync(join(tmpdir(), "ringcache-redis-"));
   const port = await freePort();
   const own = [
@@ -89,16 +102,12 @@ function answers(port: number): Promise<boolean> {
 
 /** Three primaries of a Redis Cluster that has come up. */
 export async function startRedisCluster(): Promise<{ ports: number[]; stop(): Promise<void> }> {
-  const args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "15000"];
   const servers: RedisServer[] = [];
   const stop = async (): Promise<void> => {
     await Promise.all(servers.map((server) => server.stop()));
   };
   try {
-    for (let i = 0; i < 3; i++) {
-      // The bus listens 10,000 above the client's port unless told otherwise, which may be no port at all.
-      servers.push(await startRedisServer([...args, "--cluster-port", String(await freePort())]));
-    }
+    for (let i = 0; i < 3; i++) servers.push(await startRedisServer(true));
     const ports = servers.map((server) => server.port);
     await joinThem(ports);
     return { ports, stop };
