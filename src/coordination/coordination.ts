@@ -77,6 +77,8 @@ export type CoordinationStatus = "connected" | "disconnected" | "closed";
 
 /** Messages of at most {@link channelMessageBytesMax}. */
 export interface Channel {
+  /** Resolves when what others send from now on is heard; never rejects. */
+  readonly ready: Promise<void>;
   /** Whether it was sent: not after this was closed. Throws INTERNAL if it is too long. */
   send(message: Uint8Array): boolean;
   close(): void;

@@ -348,6 +348,7 @@ export class MemoryCoordination implements Coordination {
     };
     receivers.add(own);
     return {
+      ready: Promise.resolve(),
       send: (message) => {
         requireMessage(message);
         if (this.#status === "closed") return false;

@@ -20,6 +20,8 @@ export function openNatsChannel(
     },
   });
   return {
+    // The server has the subscription once it has answered what was sent after it.
+    ready: connection.flush().catch(() => {}),
     send(message) {
       requireMessage(message);
       if (connection.isClosed()) return false;

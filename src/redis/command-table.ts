@@ -93,6 +93,8 @@ const alone = new Set([
     "reset",
   ],
   ...["script|load", "script|exists", "script|flush", "cluster|countkeysinslot", "cluster|getkeysinslot"],
+  // Between partitions they take several turns; and a reply has the protocol of its moment.
+  ...["hello", "rename", "renamenx", "copy", "msetnx"],
 ]);
 
 export class CommandTable {

@@ -4,7 +4,7 @@
  */
 import { noBytes, RunCommand } from "../cache/command.ts";
 import { decodeResults, type Result, type Step } from "../cache/steps/step.ts";
-import type { RingcacheError } from "../errors.ts";
+import { messageOf, type RingcacheError } from "../errors.ts";
 import type { Call } from "./call.ts";
 import type { Handler, Handlers } from "./command-table.ts";
 import type { ReplyWriter } from "./writer.ts";
@@ -54,7 +54,16 @@ function carryOut(call: Call, planner: Planner, other: Handler | undefined): voi
   }
   runSteps(call, plan.steps, (error, results) => {
     if (error !== undefined) return call.fail(error);
-    plan.reply(call.out, results);
+    const { out } = call;
+    const { size } = out;
+    try {
+      plan.reply(out, results);
+    } catch (thrown) {
+      // A defect: nobody is to wait for this reply, and for all that come after it, in vain.
+      out.truncate(size);
+      out.error(`ERR INTERNAL ${messageOf(thrown)}`);
+      call.context.log.error({ err: thrown }, "defect while a reply to a Redis command was written");
+    }
     call.end();
   });
 }

@@ -91,6 +91,7 @@ export class SimCoordination implements Coordination, StoreClient {
     };
     receivers.add(own);
     return {
+      ready: Promise.resolve(),
       send: (message) => {
         requireMessage(message);
         if (!this.passes) return false;

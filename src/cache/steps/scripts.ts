@@ -3,6 +3,7 @@
  * text, and does what the text says, its errors included.
  */
 import { integerMax, integerOf } from "../../storage/integer.ts";
+import { expiresAtMsMax } from "../command.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { type Failure, type Result, type Step, StepCode } from "./step.ts";
 import { add, integerArg } from "./strings.ts";
@@ -80,7 +81,7 @@ class Script {
     if ((positive && ttlMs <= 0n) || ttlMs > integerMax - BigInt(Math.ceil(this.space.nowMs))) {
       throw new ScriptError(`ERR invalid expire time in '${command}' command`, line);
     }
-    return Math.max(this.space.nowMs + Number(ttlMs), 1);
+    return Math.min(Math.max(this.space.nowMs + Number(ttlMs), 1), expiresAtMsMax);
   }
 }
 

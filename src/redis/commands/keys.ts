@@ -50,7 +50,7 @@ function expire(command: string, unitMs: 1 | 1_000, isFromNow: boolean): Planner
 function expiry(of: (expiresAtMs: number, nowMs: number) => number): Planner {
   return ([, key], nowMs) =>
     oneStep(StepCode.expiry, [key!], [], (out, result) => {
-      const atMs = result as number;
+      const atMs = Number(result);
       out.integer(atMs < 0 ? atMs : of(atMs, nowMs));
     });
 }

@@ -63,6 +63,11 @@ function scanStep(cursor: number, count: number, pattern: Buffer): Step {
 function keys(call: Call): void {
   const pattern = call.args[1]!;
   const found: Buffer[] = [];
+  // It matches the empty key, which nobody has.
+  if (pattern.length === 0) {
+    writeKeys(call, found);
+    return;
+  }
   overPartitions(
     call,
     (partition, ask, done) => {
@@ -106,8 +111,10 @@ function scanOptions(args: readonly Buffer[]): ScanOptions | string {
       if (given === undefined) return notAnInteger;
       if (given < 1n) return syntaxError;
       count = Number(given);
-    } else if (word === "MATCH") pattern = value;
-    else if (word === "TYPE") nothing = wordOf(value) !== "STRING";
+    } else if (word === "MATCH") {
+      pattern = value;
+      nothing ||= value.length === 0;
+    } else if (word === "TYPE") nothing = wordOf(value) !== "STRING";
     else return syntaxError;
   }
   return { pattern, count: Math.min(count, scanCountMax), nothing };
@@ -116,7 +123,8 @@ function scanOptions(args: readonly Buffer[]): ScanOptions | string {
 /** Goes on through partitions until as many keys have been looked at as were asked for. */
 function scan(call: Call): void {
   const text = call.args[1]!.toString("latin1");
-  const given = /^\d{1,20}$/.test(text) ? Number(text) : Number.NaN;
+  // As an unsigned number of 64 bits, which a negative one is the end of.
+  const given = /^-?\d{1,20}$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isNaN(given)) {
     call.error("ERR invalid cursor");
     return;
@@ -157,7 +165,8 @@ function scan(call: Call): void {
       else from(partition + 1, 0);
     });
   };
-  from(Math.floor(given / cursorFactor), given % cursorFactor);
+  if (given < 0) end(0);
+  else from(Math.floor(given / cursorFactor), given % cursorFactor);
 }
 
 function dbsize(call: Call): void {

@@ -11,6 +11,9 @@ import type { Connection } from "../connection.ts";
 import type { RedisContext, RingView } from "../context.ts";
 import type { ReplyWriter } from "../writer.ts";
 
+/** For how long a first SUBSCRIBE waits for NATS. */
+const readyWithinMs = 1_000;
+
 /** By the bytes of the name as latin-1. */
 interface Subscriptions {
   readonly channels: Set<string>;
@@ -30,6 +33,7 @@ class Hub {
   readonly #of = new WeakMap<Connection, Subscriptions>();
   readonly #context: RedisContext;
   #channel: Channel | undefined;
+  #isHeard = false;
 
   constructor(context: RedisContext) {
     this.#context = context;
@@ -78,6 +82,24 @@ class Hub {
       if (known?.size === 0) this.channels.delete(key);
     }
     connection.subscriptions = own.channels.size + own.patterns.size;
+  }
+
+  /** Calls `then` once what other nodes publish is heard here, or NATS takes too long: then it is heard when NATS is back. */
+  whenHeard(then: () => void): void {
+    const channel = this.#open();
+    if (this.#isHeard || channel === undefined) {
+      then();
+      return;
+    }
+    let isOver = false;
+    const end = (): void => {
+      if (isOver) return;
+      isOver = true;
+      this.#isHeard = true;
+      then();
+    };
+    void channel.ready.then(end);
+    this.#context.runtime.after(readyWithinMs, end);
   }
 
   /** How many of this node's subscribers got it. */
@@ -150,14 +172,17 @@ function writePush(out: ReplyWriter, kind: string, ...parts: (Buffer | number | 
 /** Each name gets a confirmation of its own. */
 function subscribe(kind: "subscribe" | "psubscribe"): (call: Call) => void {
   return (call) => {
-    const { connection, out } = call;
+    const { connection } = call;
     const hub = hubOf(call.context);
-    for (const argument of call.args.slice(1)) {
-      const name = Buffer.from(argument);
-      hub.subscribe(connection, name, kind === "psubscribe");
-      writePush(out, kind, name, connection.subscriptions);
-    }
-    call.end();
+    const names = call.args.slice(1).map((name) => Buffer.from(name));
+    hub.whenHeard(() => {
+      const { out } = call;
+      for (const name of names) {
+        hub.subscribe(connection, name, kind === "psubscribe");
+        writePush(out, kind, name, connection.subscriptions);
+      }
+      call.end();
+    });
   };
 }
 

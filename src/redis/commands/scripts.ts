@@ -14,13 +14,14 @@ function shaOf(text: Buffer): string {
 }
 
 /** `sha`: of the request's second argument. */
-function evaluate(sha: (argument: Buffer) => string, unknown: string): Planner {
+function evaluate(sha: (argument: Buffer) => string | undefined, unknown: string): Planner {
   return (args) => {
+    const name = sha(args[1]!);
+    if (name === undefined) return unknown;
     const count = numberOf(args[2]!);
     if (count === undefined) return notAnInteger;
     if (count > args.length - 3) return "ERR Number of keys can't be greater than number of args";
     if (count < 0) return "ERR Number of keys can't be negative";
-    const name = sha(args[1]!);
     if (!isKnownScript(name)) return unknown;
     const keys = args.slice(3, 3 + count);
     return oneStep(StepCode.script, keys, [Buffer.from(name, "latin1"), ...args.slice(3 + count)]);
@@ -31,7 +32,10 @@ const evalText = evaluate(
   shaOf,
   "ERR this script is not one of those that are built in; there is no interpreter",
 );
-const evalSha = evaluate((argument) => argument.toString("latin1").toLowerCase(), noScript);
+const evalSha = evaluate(
+  (argument) => (argument.length === 40 ? argument.toString("latin1").toLowerCase() : undefined),
+  noScript,
+);
 
 export const scriptPlanners: Planners = {
   eval: evalText,

@@ -45,31 +45,37 @@ function positiveExpiry(
   return expiresAtMs ?? `ERR invalid expire time in '${command}' command`;
 }
 
+/** An expiry as it was asked for: the last one counts, but they are all of one kind. */
+interface GivenExpiry {
+  readonly word: string;
+  readonly bytes: Buffer;
+}
+
 const set: Planner = (args, nowMs) => {
   let flags = 0;
-  let expiry: { bytes: Buffer; option: readonly [1 | 1_000, boolean] } | undefined;
+  let expiry: GivenExpiry | undefined;
   for (let i = 3; i < args.length; i++) {
     const word = wordOf(args[i]);
-    const option = expiryOptions[word];
     const next = args[i + 1];
     if (word === "NX" && (flags & SetFlag.ifPresent) === 0) flags |= SetFlag.ifAbsent;
     else if (word === "XX" && (flags & SetFlag.ifAbsent) === 0) flags |= SetFlag.ifPresent;
     else if (word === "GET") flags |= SetFlag.get;
     else if (word === "KEEPTTL" && expiry === undefined) flags |= SetFlag.keepExpiry;
-    else if (
-      option !== undefined &&
-      expiry === undefined &&
-      (flags & SetFlag.keepExpiry) === 0 &&
-      next !== undefined
-    ) {
-      expiry = { bytes: next, option };
+    else if (mayFollow(expiry, word, next) && (flags & SetFlag.keepExpiry) === 0) {
+      expiry = { word, bytes: next! };
       i++;
     } else return syntaxError;
   }
-  const expiresAtMs = expiry === undefined ? 0 : positiveExpiry(expiry.bytes, expiry.option, "set", nowMs);
+  const expiresAtMs =
+    expiry === undefined ? 0 : positiveExpiry(expiry.bytes, expiryOptions[expiry.word]!, "set", nowMs);
   if (typeof expiresAtMs === "string") return expiresAtMs;
   return setPlan(args[1]!, args[2]!, flags, expiresAtMs);
 };
+
+function mayFollow(before: GivenExpiry | undefined, word: string, next: Buffer | undefined): boolean {
+  const isExpiry = expiryOptions[word] !== undefined && next !== undefined;
+  return isExpiry && (before === undefined || before.word === word);
+}
 
 const setWithTtl =
   (command: string, unitMs: 1 | 1_000): Planner =>
@@ -80,19 +86,25 @@ const setWithTtl =
 
 const getex: Planner = (args, nowMs) => {
   const key = args[1]!;
-  let expiresAtMs: number | string | undefined;
+  let expiry: GivenExpiry | undefined;
+  let persists = false;
   for (let i = 2; i < args.length; i++) {
     const word = wordOf(args[i]);
-    const option = expiryOptions[word];
-    if (expiresAtMs !== undefined) return syntaxError;
-    if (word === "PERSIST") expiresAtMs = 0;
-    else if (option !== undefined && args[i + 1] !== undefined) {
-      expiresAtMs = positiveExpiry(args[++i]!, option, "getex", nowMs);
+    const next = args[i + 1];
+    if (word === "PERSIST" && expiry === undefined) persists = true;
+    else if (!persists && mayFollow(expiry, word, next)) {
+      expiry = { word, bytes: next! };
+      i++;
     } else return syntaxError;
   }
-  if (typeof expiresAtMs === "string") return expiresAtMs;
-  if (expiresAtMs === undefined) return oneStep(StepCode.get, [key], []);
-  return oneStep(StepCode.getExpire, [key], [numberArg(expiresAtMs)]);
+  if (persists) return oneStep(StepCode.getExpire, [key], [numberArg(0)]);
+  if (expiry === undefined) return oneStep(StepCode.get, [key], []);
+  const expiresAtMs = positiveExpiry(expiry.bytes, expiryOptions[expiry.word]!, "getex", nowMs);
+  if (typeof expiresAtMs === "number") return oneStep(StepCode.getExpire, [key], [numberArg(expiresAtMs)]);
+  // The key is looked at first.
+  return oneStep(StepCode.exists, [key], [], (out, found) =>
+    found === 0 ? out.null() : out.error(expiresAtMs),
+  );
 };
 
 const add =

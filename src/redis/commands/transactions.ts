@@ -44,19 +44,20 @@ function watch(call: Call): void {
     return;
   }
   const keys = args.slice(1);
+  // What ends the watching meanwhile takes this away, and what is found out then is of no consequence.
+  const known = watched.get(connection) ?? new Map<string, number>();
+  watched.set(connection, known);
+  connection.cleanups.add(() => watched.delete(connection));
   runSteps(call, keys.map(versionStep), (error, results) => {
     if (error !== undefined) {
       call.fail(error);
       return;
     }
-    const known = watched.get(connection) ?? new Map<string, number>();
     keys.forEach((key, i) => {
       const name = key.toString("latin1");
       // Watched since earlier, it is compared with what it was then.
       if (!known.has(name)) known.set(name, (results[i] as number[])[0]!);
     });
-    watched.set(connection, known);
-    connection.cleanups.add(() => watched.delete(connection));
     call.ok();
   });
 }
@@ -131,7 +132,7 @@ function execPlans(call: Call, plans: readonly (Plan | string)[], versions: Map<
       call.fail(error);
       return;
     }
-    if (results.length < all.length) {
+    if (results.slice(0, guards.length).some((result) => result !== 1)) {
       abort(call);
       return;
     }
