@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { ensureNatsServer } from "./nats-server.mjs";
+import { ensureNatsServer } from "./programs.mjs";
 import { binOf, fail, root, setup } from "./setup.mjs";
 
 await setup();

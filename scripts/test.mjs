@@ -29,10 +29,11 @@ check("Types of the tests", "typescript", "tsc", ["-p", "tsconfig.test.json"]);
 check("Lint and format", "@biomejs/biome", "biome", ["check"]);
 check("Package", "publint", "publint", ["--strict"]);
 
-step("nats-server");
-const { ensureNatsServer } = await import("./nats-server.mjs");
-const { path: natsServer, version } = await ensureNatsServer();
-console.log(`${natsServer}, version ${version}`);
+step("Servers");
+const { ensureNatsServer, ensureRedisServer } = await import("./programs.mjs");
+const natsServer = ensureNatsServer();
+const redisServer = ensureRedisServer();
+for (const { path, version } of [natsServer, redisServer]) console.log(`${path}, version ${version}`);
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
@@ -62,7 +63,7 @@ function end(status) {
   process.exit(status);
 }
 
-const env = { NATS_SERVER: natsServer };
+const env = { NATS_SERVER: natsServer.path, REDIS_SERVER: redisServer.path };
 tests("Tests", (reporting) => tool("vitest", "vitest", ["run", ...reporting], env));
 // Named files are of the tests above: see `npm run test:chaos` for those below.
 if (args.length === 0) {

@@ -9,7 +9,7 @@ import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { ensureNatsServer } from "../../scripts/nats-server.mjs";
+import { ensureNatsServer } from "../../scripts/programs.mjs";
 import { cpuMicrosOf } from "./cpu.mjs";
 
 const callTimeoutMs = 60_000;
