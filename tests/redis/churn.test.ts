@@ -37,7 +37,7 @@ test("replies are the same while nodes join and leave", { timeout: 240_000 }, as
   const changing = changes().finally(() => {
     isOver = true;
   });
-  const manners: readonly Manner[] = ["steps"];
+  const manners: readonly Manner[] = ["steps", "whole", "whole"];
   const sides = { expected: redis.port, actual: subject.ports[0] };
   let played = 0;
   try {

@@ -9,9 +9,6 @@ import { type RedisSubject, startRedisSubject } from "../support/redis-subject.t
 import { type Manner, play } from "./play.ts";
 import { sequenceOfOne, sequenceOfTwo } from "./random-commands.ts";
 
-// To go once HELLO and commands over several partitions keep the order of their connection.
-process.env.REDIS_SUBJECT ||= "redis-server";
-
 let redis: RedisServer;
 let subject: RedisSubject;
 

@@ -7,9 +7,6 @@ import { encode, RespConnection } from "../support/redis-resp.ts";
 import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
 import { type RedisSubject, startRedisSubject } from "../support/redis-subject.ts";
 
-// To go once HELLO and commands over several partitions keep the order of their connection.
-process.env.REDIS_SUBJECT ||= "redis-server";
-
 let redis: RedisServer;
 let subject: RedisSubject;
 
@@ -148,6 +145,8 @@ describe("transactions", () => {
       commands("HELLO 3", "MULTI", "GET absent", "SET a 1", "INCR a", "EXEC", "WATCH a", "UNWATCH"),
     ],
     ["watching one's own change", commands("WATCH a", "SET a 1", "MULTI", "GET a", "EXEC", "MULTI", "EXEC")],
+    ["watching, and nothing queued", commands("WATCH a", "SET a 1", "MULTI", "EXEC")],
+    ["given up with what was watched", commands("WATCH a", "MULTI", "DISCARD", "SET a 1", "MULTI", "EXEC")],
     ["watching in RESP3", commands("HELLO 3", "WATCH a", "SET a 1", "MULTI", "GET a", "EXEC")],
     ["expired by itself", commands("WATCH a", "MULTI", "SET a 1 EX 100", "PERSIST a", "TTL a", "EXEC")],
     ["then QUIT", commands("MULTI", "SET a 1")],

@@ -44,6 +44,8 @@ function run(
       clearTimeout(timer);
       resolve({ code, output });
     });
+    // It may have ended before it read anything.
+    child.stdin.on("error", () => {});
     child.stdin.end(input);
   });
 }
