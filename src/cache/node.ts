@@ -97,7 +97,7 @@ export class CacheNode implements Door {
       totals: {
         ...partitions.totals(),
         backupEntries: keeper.backups().entries,
-        memoryBytes: stores.memory.costBytes,
+        memoryBytes: stores.memory.usedBytes,
         memoryMaxBytes: stores.memory.limitBytes,
       },
       ring: this.ring.stats(),

@@ -49,6 +49,8 @@ export interface CommandSpec {
   /** Undefined: it is only a container. */
   readonly handler: Handler | undefined;
   readonly subcommands: readonly CommandSpec[];
+  /** Some of its arguments may be keys. */
+  readonly hasKeys: boolean;
   readonly order: Order;
   /** Its handler may keep views of its arguments beyond its end: what is watched, subscribed to, or queued. */
   readonly mayKeep: boolean;
@@ -189,6 +191,7 @@ function parseLine(line: string, handlers: Handlers): MutableSpec {
     ...{ categories: listed(categories), tips: listed(tips), group, since, summary },
     handler: handlers[name],
     subcommands: [],
+    hasKeys,
     order: alone.has(name) ? "alone" : hasKeys ? "keys" : "free",
     onlyKey: onlyKeyOf(keySpecs),
     mayKeep: group !== "string" && group !== "generic",

@@ -59,7 +59,7 @@ export function refusal(
   if (connection.transaction !== undefined && spec.flags.has("no_multi")) {
     return "ERR Command not allowed inside a transaction";
   }
-  if (spec.order === "keys") {
+  if (spec.hasKeys) {
     const refused = spec.onlyKey > 0 ? keyRefusal(args[spec.onlyKey]!) : keysRefusal(connection, spec, args);
     if (refused !== undefined) return refused;
     if (spec.onlyKey > 0 && connection.clusterAware) {

@@ -48,6 +48,7 @@ test("keys of different slots go into no command together", async () => {
     ["MGET", "{a}1", "{b}1"],
     ["MSET", "{a}1", "1", "{b}1", "2"],
     ["DEL", "{a}1", "{b}1"],
+    ["RENAME", "{a}1", "{b}1"],
   ]) {
     expect(await text(owner, ...args)).toBe(crossing);
   }
