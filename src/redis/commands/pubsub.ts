@@ -16,6 +16,8 @@ const readyWithinMs = 1_000;
 
 /** By the bytes of the name as latin-1. */
 interface Subscriptions {
+  /** Ends them all. */
+  readonly forget: () => void;
   readonly channels: Set<string>;
   readonly patterns: Set<string>;
 }
@@ -42,7 +44,7 @@ class Hub {
   subscriptionsOf(connection: Connection): Subscriptions {
     let known = this.#of.get(connection);
     if (known === undefined) {
-      known = { channels: new Set(), patterns: new Set() };
+      known = { channels: new Set(), patterns: new Set(), forget: () => this.#forget(connection) };
       this.#of.set(connection, known);
     }
     return known;
@@ -51,7 +53,8 @@ class Hub {
   subscribe(connection: Connection, name: Buffer, isPattern: boolean): void {
     const key = name.toString("latin1");
     const own = this.subscriptionsOf(connection);
-    connection.cleanups.add(() => this.#forget(connection));
+    // The same each time: it stays until the connection ends.
+    connection.cleanups.add(own.forget);
     // Listening begins with the first subscription, so that a door without any costs nothing.
     this.#open();
     if (isPattern) {

@@ -15,6 +15,8 @@ import { planners } from "./planners.ts";
 
 /** By connection: watched keys and the versions that they had. */
 const watched = new WeakMap<Connection, Map<string, number>>();
+/** By connection, what ends its watching: one, however often it watches, since it stays until the connection ends. */
+const cleanups = new WeakMap<Connection, () => void>();
 
 function multi(call: Call): void {
   const { connection } = call;
@@ -47,7 +49,9 @@ function watch(call: Call): void {
   // What ends the watching meanwhile takes this away, and what is found out then is of no consequence.
   const known = watched.get(connection) ?? new Map<string, number>();
   watched.set(connection, known);
-  connection.cleanups.add(() => watched.delete(connection));
+  const cleanup = cleanups.get(connection) ?? (() => void watched.delete(connection));
+  cleanups.set(connection, cleanup);
+  connection.cleanups.add(cleanup);
   runSteps(call, keys.map(versionStep), (error, results) => {
     if (error !== undefined) {
       call.fail(error);
