@@ -149,7 +149,11 @@ export class MemoryPressure {
   #relieve(from: PeerIdentity, sizeBytes: number, isFull: boolean): void {
     const { stores, runtime } = this.#options;
     if (stores.eviction === "none") {
-      if (isFull) this.#fullUntilMs.set(from.incarnation, runtime.monotonicMs() + fullForMs);
+      const nowMs = runtime.monotonicMs();
+      for (const [incarnation, untilMs] of this.#fullUntilMs) {
+        if (untilMs <= nowMs) this.#fullUntilMs.delete(incarnation);
+      }
+      if (isFull) this.#fullUntilMs.set(from.incarnation, nowMs + fullForMs);
       return;
     }
     // Not more than it has asked for last: it counts what is still on its way to it.
