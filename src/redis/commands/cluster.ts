@@ -6,8 +6,8 @@ import { redisAddress } from "../cluster-refusal.ts";
 import { nodeIdOf, ownedRanges, rangesOf, redisMembers, splitAddress } from "../cluster-view.ts";
 import type { Handler, Handlers } from "../command-table.ts";
 import type { RingView } from "../context.ts";
+import { numberOf } from "../numbers.ts";
 import { keysInSlot } from "../slot-scan.ts";
-import { integerOf } from "./arguments.ts";
 
 /** How Redis knows the bus of a node whose port for clients is that. There is none; some clients want to see the number. */
 const busPortOffset = 10_000;
@@ -52,7 +52,7 @@ export const clusterCommands: Handlers = {
   "cluster|keyslot": clustered(false, (call) => call.integer(slotOf(call.args[2]!))),
 
   "cluster|countkeysinslot": clustered(false, (call) => {
-    const slot = integerOf(call.args[2]!);
+    const slot = numberOf(call.args[2]!);
     if (slot === undefined) {
       call.error("ERR value is not an integer or out of range");
       return;
@@ -68,8 +68,8 @@ export const clusterCommands: Handlers = {
   }),
 
   "cluster|getkeysinslot": clustered(false, (call) => {
-    const slot = integerOf(call.args[2]!);
-    const count = integerOf(call.args[3]!);
+    const slot = numberOf(call.args[2]!);
+    const count = numberOf(call.args[3]!);
     if (slot === undefined || count === undefined) {
       call.error("ERR value is not an integer or out of range");
       return;

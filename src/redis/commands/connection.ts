@@ -1,9 +1,9 @@
 /** Commands about the connection itself, CLIENT's apart. */
 import { createHash, timingSafeEqual } from "node:crypto";
+import { integerOf } from "../../storage/integer.ts";
 import type { Call } from "../call.ts";
 import type { Handlers } from "../command-table.ts";
 import { redisVersion } from "../version.ts";
-import { bigIntegerOf } from "./arguments.ts";
 import { isClientName } from "./client.ts";
 
 const wrongPassword = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -76,7 +76,7 @@ function hello(call: Call): void {
   let protocol = connection.protocol;
   if (args[1] !== undefined) {
     const text = args[1].toString("latin1");
-    if (bigIntegerOf(args[1]) === undefined) {
+    if (integerOf(args[1]) === undefined) {
       call.error("ERR Protocol version is not an integer or out of range");
       return;
     }

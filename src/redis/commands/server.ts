@@ -1,9 +1,10 @@
 /** What is asked of a server rather than of its data. */
 import { globOf } from "../../cache/steps/glob.ts";
+import { integerOf } from "../../storage/integer.ts";
 import type { Call } from "../call.ts";
 import type { Handlers } from "../command-table.ts";
 import type { RedisContext } from "../context.ts";
-import { bigIntegerOf, textOf } from "./arguments.ts";
+import { textOf } from "./arguments.ts";
 import { infoText } from "./info.ts";
 
 export const serverCommands: Handlers = {
@@ -45,8 +46,8 @@ export const serverCommands: Handlers = {
 
   /** A write is acknowledged only once its backups have it: there is nothing to wait for. */
   wait(call) {
-    const count = bigIntegerOf(call.args[1]!);
-    const timeoutMs = bigIntegerOf(call.args[2]!);
+    const count = integerOf(call.args[1]!);
+    const timeoutMs = integerOf(call.args[2]!);
     if (count === undefined) {
       call.error("ERR value is not an integer or out of range");
       return;
