@@ -30,7 +30,7 @@ async function expectNobodyDead(stage: Stage): Promise<void> {
 
 test.concurrent("NATS stands still for 60 s", async () => {
   await onStage({ title: "NATS stands still (SIGSTOP) for 60 s", thinkMs, gapMsMax }, async (stage) => {
-    stage.nats.pause();
+    await stage.nats.pause();
     await pause(awayMs);
     stage.nats.resume();
     await expectNobodyDead(stage);

@@ -193,7 +193,7 @@ describe("nats, when the server fails", () => {
     const bucket = await coordination.openBucket("b");
     const revision = written(await bucket.create("a", bytes("1")));
     const seen = await new Recorder(bucket).isCurrent();
-    server.pause();
+    await server.pause();
     const startedAt = runtime.monotonicMs();
     await expect(bucket.update("a", bytes("2"), revision)).rejects.toMatchObject({
       code: "COORDINATION_TIMEOUT",
@@ -260,7 +260,7 @@ describe("nats, at start", () => {
 
   it("gives a server that accepts and says nothing no more than its time", async () => {
     const server = await startNatsServer();
-    server.pause();
+    await server.pause();
     try {
       await expect(
         connectNats({ url: server.url, runtime, log, connectTimeoutMs: 500 }),

@@ -1,6 +1,6 @@
 /** A real nats-server of a test's own: a free port, a directory of its own, gone when the test or its process ends. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -35,7 +35,8 @@ export interface NatsServer {
   restart(): Promise<void>;
   /** Deletes the data of a server that isn't running. */
   wipe(): void;
-  pause(): void;
+  /** Resolves when the server is stopped: until then it may still answer. */
+  pause(): Promise<void>;
   resume(): void;
 }
 
@@ -73,7 +74,10 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
       if (!hasEnded(running.child)) throw new Error("wipe() while the nats-server runs");
       rmSync(storeDir, { recursive: true, force: true });
     },
-    pause: () => void running.child.kill("SIGSTOP"),
+    async pause() {
+      running.child.kill("SIGSTOP");
+      await untilStopped(running.child.pid ?? -1);
+    },
     resume: () => void running.child.kill("SIGCONT"),
   };
 }
@@ -145,6 +149,20 @@ async function end(running: Running, signal: "SIGTERM" | "SIGKILL"): Promise<voi
     clearTimeout(late);
   }
   watchdog.kill("SIGKILL");
+}
+
+/** A signal takes its time to reach every thread. Other systems than Linux don't say it of each: they get a moment. */
+async function untilStopped(pid: number): Promise<void> {
+  const tasks = `/proc/${pid}/task`;
+  if (!existsSync(tasks)) return pause(100);
+  const giveUpAt = performance.now() + readyMsMax;
+  // Behind the name, which is in brackets: the state, T if stopped.
+  const isStopped = (task: string): boolean =>
+    /^T/.test(readFileSync(`${tasks}/${task}/stat`, "utf8").replace(/^.*\) /, ""));
+  while (!readdirSync(tasks).every(isStopped)) {
+    if (performance.now() > giveUpAt) throw new Error(`process ${pid} doesn't stop`);
+    await pause(1);
+  }
 }
 
 function hasEnded(child: ChildProcess): boolean {
