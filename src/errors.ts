@@ -18,6 +18,10 @@ export const errorTable = {
     status: 405,
     meaning: "The path exists, but not for this method; `Allow` names those it takes.",
   },
+  FORBIDDEN: {
+    status: 403,
+    meaning: "This node may not be asked for that, or not from there: see `--drain-from`.",
+  },
   VALUE_TOO_LARGE: { status: 413, meaning: "The value is larger than 16 MiB." },
   BODY_TOO_LARGE: {
     status: 413,

@@ -54,6 +54,12 @@ export function machineMemoryBytes(): number {
   return limitBytes > 0 ? Math.min(limitBytes, totalmem()) : totalmem();
 }
 
+/** Keeps this process alive until the returned function is called: pending timers don't. */
+export function keepAlive(): () => void {
+  const handle = setInterval(() => {}, 2 ** 31 - 1);
+  return () => clearInterval(handle);
+}
+
 /** Resolves after `delayMs` on the runtime's clock. */
 export function sleep(runtime: Runtime, delayMs: number): Promise<void> {
   return new Promise((resolve) => {

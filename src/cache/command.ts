@@ -168,4 +168,6 @@ export interface StatusReport {
   readonly moving_partitions: number;
   /** Partitions without a living owner. */
   readonly unowned_partitions: number;
+  /** Partitions of which any of the four above is true. */
+  readonly unsettled_partitions: number;
 }

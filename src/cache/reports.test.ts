@@ -61,6 +61,7 @@ test("status: copies, what lacks one, what is being copied, moved or unowned", (
     copying_partitions: 3,
     moving_partitions: 2,
     unowned_partitions: 2,
+    unsettled_partitions: 6,
   });
 });
 

@@ -68,6 +68,10 @@ export function statusReport({ config, table, coordinator, coordination }: Statu
   const owned = count(table.rows.map((row) => row.owner));
   const held = count(table.rows.flatMap((row) => row.backups));
   const living = livingIds(table);
+  const lacking = new Set(underReplicated(table, copies));
+  const isUnowned = (row: Row): boolean => !living.has(row.owner);
+  const isUnsettled = (row: Row, partition: number): boolean =>
+    lacking.has(partition) || isCopying(row, living) || row.incoming !== "" || isUnowned(row);
   return {
     platform: config.platform,
     epoch: table.epoch,
@@ -85,10 +89,11 @@ export function statusReport({ config, table, coordinator, coordination }: Statu
       backups: held.get(member.id) ?? 0,
     })),
     copies: Object.fromEntries(count(copies)),
-    under_replicated_partitions: underReplicated(table, copies).length,
+    under_replicated_partitions: lacking.size,
     copying_partitions: table.rows.filter((row) => isCopying(row, living)).length,
     moving_partitions: table.rows.filter((row) => row.incoming !== "").length,
-    unowned_partitions: table.rows.filter((row) => !living.has(row.owner)).length,
+    unowned_partitions: table.rows.filter(isUnowned).length,
+    unsettled_partitions: table.rows.filter(isUnsettled).length,
   };
 }
 

@@ -10,7 +10,16 @@ export interface Output {
   err(text: string): Promise<void>;
 }
 
+/** The terminal, or what stands in its place. */
+export interface Terminal {
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
 export interface ClientContext extends Output {
+  readonly terminal: Terminal;
   readonly operands: readonly string[];
   readonly values: Values;
   readonly runtime: Runtime;
@@ -21,22 +30,36 @@ export interface Answer {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
+/** Nobody answers at that address, or not in time. */
+export class UnreachableError extends CommandError {}
+
+export interface AskOptions {
+  /** Statuses beside 200 that are answers. */
+  readonly accepted?: readonly number[];
+  readonly json?: unknown;
+  /** Default: `--url`. */
+  readonly url?: string;
+  /** Default: `--timeout`. */
+  readonly timeoutMs?: number;
+}
+
 /**
- * Sends the request and reads the answer, within `--timeout` altogether. Statuses in `accepted` are answers; any
- * other, silence, or something that is no node is a {@link CommandError} with exit code 1.
+ * Sends the request and reads the answer, within the time-out altogether. Any other status, silence, or something that
+ * is no node is a {@link CommandError} with exit code 1.
  */
 export async function ask(
-  { values, runtime }: ClientContext,
+  { values, runtime }: Pick<ClientContext, "values" | "runtime">,
   method: string,
   path: string,
-  options: { readonly accepted?: readonly number[]; readonly json?: unknown } = {},
+  options: AskOptions = {},
 ): Promise<Answer> {
+  const { url = values.url, timeoutMs = values.timeout } = options;
   const abort = new AbortController();
-  const timer = runtime.after(values.timeout, () => abort.abort());
+  const timer = runtime.after(timeoutMs, () => abort.abort());
   let status: number;
   let text: string;
   try {
-    const response = await fetch(values.url + path, {
+    const response = await fetch(url + path, {
       method,
       signal: abort.signal,
       ...(options.json === undefined ? {} : { body: JSON.stringify(options.json) }),
@@ -45,17 +68,14 @@ export async function ask(
     text = await response.text();
   } catch (error) {
     throw abort.signal.aborted
-      ? new CommandError(`No answer from ${values.url} within ${values.timeout}ms.`, 1)
-      : new CommandError(`No node can be reached at ${values.url}: ${reasonOf(error)}.`, 1, { cause: error });
+      ? new UnreachableError(`No answer from ${url} within ${Math.ceil(timeoutMs)}ms.`, 1)
+      : new UnreachableError(`No node can be reached at ${url}: ${reasonOf(error)}.`, 1, { cause: error });
   } finally {
     timer.cancel();
   }
   const body = parseObject(text);
   if (body === undefined) {
-    throw new CommandError(
-      `What answers at ${values.url} is not a ringcache node (HTTP status ${status}).`,
-      1,
-    );
+    throw new CommandError(`What answers at ${url} is not a ringcache node (HTTP status ${status}).`, 1);
   }
   if (status !== 200 && !options.accepted?.includes(status)) throw new CommandError(refusal(status, body), 1);
   return { status, body };

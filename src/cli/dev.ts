@@ -2,11 +2,13 @@ import { CacheNode } from "../cache/node.ts";
 import { defaultNodeConfig, maxMemoryBytesMin } from "../config.ts";
 import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
 import { startHttp } from "../http/server.ts";
+import type { Log } from "../log.ts";
 import { tcpTransport } from "../peers/tcp.ts";
 import type { RingView } from "../redis/context.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Output } from "./client.ts";
 import { CommandError } from "./command-error.ts";
+import { nodeControl } from "./control.ts";
 import { DoorSlot } from "./door-slot.ts";
 import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
 import { createLog } from "./log.ts";
@@ -53,7 +55,7 @@ export async function dev(values: Values, runtime: Runtime, output: Output): Pro
     throw error;
   }
   await output.out(whatToTry(nodes));
-  await stop.signal;
+  await stop.asked;
   await stopWithin(runtime, log, closingMs, () => closeAll(opened));
   await output.out(
     `Stopped ${values.nodes} ${values.nodes === 1 ? "node" : "nodes"}; what they held is gone.\n`,
@@ -73,6 +75,8 @@ async function startNodes(
   for (let i = 0; i < values.nodes; i++) {
     const slot = new DoorSlot(`node-${i + 1}`);
     const { host, port } = values.http;
+    const doorsOfNode: Doors = { slot, port: 0, redisPort: undefined, node: undefined, closings: [] };
+    const node = (): CacheNode | undefined => doorsOfNode.node;
     const http = await startHttp({
       host,
       port: port === 0 ? 0 : port + i,
@@ -80,14 +84,17 @@ async function startNodes(
       log,
       runtime,
       limits: httpLimits(values["request-deadline"]),
+      control: nodeControl(values, node, () => void leave(doorsOfNode, log.child({ node: slot.nodeId }))),
     });
     opened.doors.push(() => http.close());
-    const doorsOfNode: Doors = { slot, port: http.port, redisPort: undefined, node: undefined };
+    doorsOfNode.port = http.port;
+    doorsOfNode.closings.push(() => http.close());
     doors.push(doorsOfNode);
-    const ring = (): RingView | undefined => doorsOfNode.node?.ring;
+    const ring = (): RingView | undefined => node()?.ring;
     const redis = await openRedis(values, runtime, log, slot, ring, nth(values.redis, i));
     if (redis === undefined) continue;
     opened.doors.push(() => redis.close());
+    doorsOfNode.closings.push(() => redis.close());
     doorsOfNode.redisPort = redis.port;
   }
   const host = values.http.host === "" ? "localhost" : values.http.host;
@@ -113,6 +120,7 @@ async function startNodes(
         requestDeadlineMs: values["request-deadline"],
         heartbeatMs: values.heartbeat,
         leaseMs: values.lease,
+        drainTimeoutMs: values["drain-timeout"],
       },
       coordination,
       runtime,
@@ -143,9 +151,20 @@ async function startNodes(
 /** The doors of one node, opened before it; and the node. */
 interface Doors {
   readonly slot: DoorSlot;
-  readonly port: number;
+  port: number;
   redisPort: number | undefined;
   node: CacheNode | undefined;
+  readonly closings: Close[];
+}
+
+/** One node leaves, and the others go on. */
+async function leave({ node, closings }: Doors, log: Log): Promise<void> {
+  if (node === undefined || node.ring.state !== "open") return;
+  log.info({ event: "stopping", by: "drain" }, "leaving the ring");
+  await node.drain();
+  await Promise.all(closings.map((close) => close()));
+  await node.leave();
+  log.info({ event: "stopped" }, "stopped");
 }
 
 /** The address of node number `i`, counted from the first one's. */

@@ -6,14 +6,18 @@ import type { Runtime } from "../runtime.ts";
 const sameSignalMs = 250;
 
 export interface StopRequest {
-  /** The first SIGINT or SIGTERM. */
-  readonly signal: Promise<NodeJS.Signals>;
+  /** What asked first: the first SIGINT or SIGTERM, or {@link ask}. */
+  readonly asked: Promise<string>;
+  /** Asks to stop, as the first signal does. The first signal that follows changes nothing: a supervisor sends it. */
+  ask(by: string): void;
 }
 
 /** From here on the first signal asks to stop and a second one ends the process at once, with exit code 1. */
 export function listenForStop(runtime: Runtime, log: Log): StopRequest {
   let firstMs: number | undefined;
-  const signal = new Promise<NodeJS.Signals>((resolve) => {
+  let ask = (_by: string): void => {};
+  const asked = new Promise<string>((resolve) => {
+    ask = resolve;
     const onSignal = (name: NodeJS.Signals): void => {
       const nowMs = runtime.monotonicMs();
       if (firstMs === undefined) {
@@ -27,7 +31,7 @@ export function listenForStop(runtime: Runtime, log: Log): StopRequest {
     process.on("SIGINT", onSignal);
     process.on("SIGTERM", onSignal);
   });
-  return { signal };
+  return { asked, ask };
 }
 
 /** A defect ends the process: its state can't be trusted any more, and the other nodes take over. */

@@ -19,11 +19,15 @@ const output: Output = { out: writeTo(process.stdout), err: writeTo(process.stde
 
 /** Each command is loaded when it is asked for: `get` needs neither NATS nor the logger. */
 async function run({ command, operands, values }: CommandLine): Promise<number> {
-  const context: ClientContext = { ...output, operands, values, runtime: systemRuntime };
+  const { stdin, stdout, stderr, env } = process;
+  const terminal = { stdin, stdout, stderr, env };
+  const context: ClientContext = { ...output, terminal, operands, values, runtime: systemRuntime };
   const commands: Record<CommandName, () => Promise<number>> = {
     start: async () => (await import("./start.ts")).start(values, systemRuntime),
     dev: async () => (await import("./dev.ts")).dev(values, systemRuntime, output),
     status: async () => (await import("./status.ts")).status(context),
+    drain: async () => (await import("./drain.ts")).drain(context),
+    rebalance: async () => (await import("./rebalance.ts")).rebalance(context),
     get: async () => (await import("./get.ts")).get(context),
     set: async () => (await import("./set.ts")).set(context),
     del: async () => (await import("./del.ts")).del(context),

@@ -3,6 +3,7 @@
  * from it. A flag beats its environment variable, which beats the default.
  */
 import { backupsMax, defaultNodeConfig, evictionPolicies } from "../config.ts";
+import { drainSources } from "../http/control.ts";
 import { clusterModes } from "../redis/context.ts";
 import {
   address,
@@ -32,6 +33,14 @@ export const commands = {
     operands: [],
     summary: "Prints the members, what each has, and where copies are missing or moving.",
   },
+  drain: {
+    operands: [],
+    summary: "Asks a node to hand everything over and leave, and waits until it has. Its process ends.",
+  },
+  rebalance: {
+    operands: [],
+    summary: "Asks for a plan now, and waits until nothing moves and no copy is missing.",
+  },
   get: {
     operands: ["KEY"],
     summary: "Prints the value of a key. Exit code 1 if there is none.",
@@ -59,7 +68,7 @@ export interface Option<T> {
 
 const node: readonly CommandName[] = ["start"];
 const nodes: readonly CommandName[] = ["start", "dev"];
-const client: readonly CommandName[] = ["status", "get", "set", "del", "owner"];
+const client: readonly CommandName[] = ["status", "drain", "rebalance", "get", "set", "del", "owner"];
 
 function option<T>(definition: Option<T>): Option<T> {
   return definition;
@@ -217,8 +226,17 @@ export const options = {
     kind: duration("100ms", "60m"),
     default: "1m",
     env: "RINGCACHE_DRAIN_TIMEOUT",
-    commands: node,
+    commands: nodes,
     description: "How long a node that is told to stop may take to hand its partitions over.",
+  }),
+  "drain-from": option({
+    kind: oneOf(...drainSources),
+    default: "loopback",
+    env: "RINGCACHE_DRAIN_FROM",
+    commands: nodes,
+    description:
+      "From where `POST /drain` may ask a node to leave: its own machine or pod (loopback), every address that reaches the " +
+      "HTTP port, which asks for no password (anywhere), or none (nowhere).",
   }),
   "log-level": option({
     kind: oneOf("debug", "info", "warn", "error", "silent"),
@@ -242,11 +260,12 @@ export const options = {
     description: "HTTP address of any node.",
   }),
   timeout: option({
-    kind: duration("10ms", "10m"),
+    kind: duration("10ms", "60m"),
     default: "10s",
+    defaultIn: { drain: "5m", rebalance: "5m" },
     env: "RINGCACHE_TIMEOUT",
     commands: client,
-    description: "How long to wait for the node's answer.",
+    description: "How long to wait for the node's answer; `drain` and `rebalance`: until they are done.",
   }),
   ttl: option({
     kind: seconds,

@@ -5,6 +5,7 @@ import { connectNats } from "../coordination/nats.ts";
 import { startHttp } from "../http/server.ts";
 import { tcpTransport } from "../peers/tcp.ts";
 import type { Runtime } from "../runtime.ts";
+import { nodeControl } from "./control.ts";
 import { DoorSlot } from "./door-slot.ts";
 import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
 import { createLog } from "./log.ts";
@@ -22,15 +23,15 @@ export async function start(values: Values, runtime: Runtime): Promise<number> {
   });
   exitOnDefect(log);
   const stop = listenForStop(runtime, log);
-  const running = await startNode(values, runtime, log);
+  const running = await startNode(values, runtime, log, () => stop.ask("drain"));
   const { config } = running;
   const { advertiseHttp: http, advertiseRedis: redis, platform } = config;
   log.info(
     { event: "serving", http, ...(redis === "" ? {} : { redis }), platform, nats: running.location },
     `serving on http://${http}${redis === "" ? "" : ` and redis://${redis}`}`,
   );
-  const signal = await stop.signal;
-  log.info({ event: "stopping", signal }, "leaving the ring; a second signal stops at once");
+  const by = await stop.asked;
+  log.info({ event: "stopping", by }, "leaving the ring; a second signal stops at once");
   await stopWithin(runtime, log, config.drainTimeoutMs + closingMs, running.stop);
   log.info({ event: "stopped" }, "stopped");
   return 0;
@@ -47,8 +48,10 @@ async function startNode(
   values: Values,
   runtime: Runtime,
   log: ReturnType<typeof createLog>,
+  leave: () => void,
 ): Promise<Running> {
   const opened: (() => Promise<void>)[] = [];
+  let node: CacheNode | undefined;
   try {
     const coordination = await connectNats({ url: values.nats, runtime, log });
     opened.push(() => coordination.close());
@@ -59,9 +62,9 @@ async function startNode(
       log,
       runtime,
       limits: httpLimits(values["request-deadline"]),
+      control: nodeControl(values, () => node, leave),
     });
     opened.push(() => http.close());
-    let node: CacheNode | undefined;
     const redis = await openRedis(values, runtime, log, door, () => node?.ring);
     opened.push(async () => redis?.close());
     const config = nodeConfig(

@@ -25,6 +25,7 @@ test("the fewest copies come first, and who is leaving, dead or silent is marked
     copying_partitions: 1,
     moving_partitions: 0,
     unowned_partitions: 0,
+    unsettled_partitions: 1,
   };
   expect(formatStatus(report)).toBe(`platform        cache-platform
 coordination    connected

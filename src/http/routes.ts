@@ -5,6 +5,7 @@ import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
 import type { BodyReader } from "./body.ts";
+import { checkMayDrain, type NodeControl } from "./control.ts";
 import type { Outbox } from "./outbox.ts";
 import { sendDeleteReply, sendError, sendGetReply, sendJson, sendNotAllowed, sendSetReply } from "./reply.ts";
 import { keyOfPlainTail, keyOfQuery, setCommandOf } from "./request.ts";
@@ -15,6 +16,8 @@ export interface RouteContext {
   readonly runtime: Runtime;
   readonly bodies: BodyReader;
   readonly outbox: Outbox;
+  /** Absent: nobody may ask for anything but operations and reports. */
+  readonly control: NodeControl | undefined;
   /** Answers a request whose body is still coming, and ends its connection. */
   refuse(req: IncomingMessage, res: ServerResponse, error: RingcacheError): void;
 }
@@ -43,6 +46,8 @@ const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
   ],
   ["/health", { method: "GET", run: ({ door }, _req, res) => health(door, res) }],
   ["/ready", { method: "GET", run: ({ door }, _req, res) => ready(door, res) }],
+  ["/drain", { method: "POST", run: (context, req, res) => drain(context, req, res) }],
+  ["/rebalance", { method: "POST", run: (context, _req, res) => rebalance(context, res) }],
 ]);
 
 const plainGet = "/get?key=";
@@ -150,4 +155,24 @@ function ready(door: Door, res: ServerResponse): void {
       "This node isn't serving: it is starting or leaving, or neither its lease nor its backups' grants hold.",
     );
   sendJson(res, 200, JSON.stringify({ ready: true, node: door.nodeId }));
+}
+
+/** Answered at once: `GET /status`, here and elsewhere, tells how far it is. */
+function drain({ door, control }: RouteContext, req: IncomingMessage, res: ServerResponse): void {
+  checkMayDrain(control?.drainFrom ?? "nowhere", req);
+  control!.drain();
+  const self = door.status().members.find(({ id }) => id === door.nodeId);
+  const { drainTimeoutMs: drain_timeout_ms } = control!;
+  const held = { partitions: self?.partitions ?? 0, backups: self?.backups ?? 0 };
+  sendJson(res, 202, JSON.stringify({ draining: true, node: door.nodeId, ...held, drain_timeout_ms }));
+}
+
+/** Answered when there is a plan: what it says is carried out afterwards. */
+function rebalance(context: RouteContext, res: ServerResponse): void {
+  const { door, control } = context;
+  if (control === undefined) throw new RingcacheError("FORBIDDEN", "Nobody may ask this node for a plan.");
+  control.plan().then(
+    () => sendJson(res, 202, JSON.stringify({ planned: true, node: door.nodeId })),
+    (thrown: unknown) => answerThrown(context, res, thrown),
+  );
 }

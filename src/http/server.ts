@@ -6,6 +6,7 @@ import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
 import { BodyReader } from "./body.ts";
+import type { NodeControl } from "./control.ts";
 import { defaultHttpLimits, type HttpLimits } from "./limits.ts";
 import { Outbox } from "./outbox.ts";
 import { errorOfConnection, refuseBody, refuseConnection, responseUnderWay } from "./refusal.ts";
@@ -20,6 +21,7 @@ export interface HttpOptions {
   readonly log: Log;
   readonly runtime: Runtime;
   readonly limits?: Partial<HttpLimits>;
+  readonly control?: NodeControl;
 }
 
 export interface HttpDoor {
@@ -57,12 +59,13 @@ class HttpServer extends Server {
     super(serverOptions(limits));
     this.#options = options;
     this.#limits = limits;
-    const { door, log, runtime } = options;
+    const { door, log, runtime, control } = options;
     this.#stalls = new StallWatch(runtime, limits.inactivityMs, this.#sockets);
     this.#context = {
       door,
       log,
       runtime,
+      control,
       bodies: new BodyReader(limits),
       outbox: new Outbox(runtime, log),
       refuse: (req, res, error) => {

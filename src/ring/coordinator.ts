@@ -30,6 +30,9 @@ export interface CoordinatorOptions {
   readonly tables: TableStore;
 }
 
+/** By which any member asks the one that coordinates for {@link Coordinator.replan}. */
+export const planMethod = "ring.plan";
+
 export class Coordinator {
   readonly #options: CoordinatorOptions;
   readonly #roster: Roster;
@@ -134,6 +137,14 @@ export class Coordinator {
   planNow(): void {
     this.#dirty = true;
     this.tick();
+  }
+
+  /** As {@link planNow}; resolves when that has been done, at once if another member coordinates. */
+  async replan(): Promise<void> {
+    this.#dirty = true;
+    if (this.#stopped || !this.#options.membership.leaseHolds) return;
+    await this.#claim();
+    if (this.isCoordinator) await this.#plan();
   }
 
   /** Called at every heartbeat, and whenever something suggests that there is work. */

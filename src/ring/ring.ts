@@ -7,7 +7,7 @@ import { planted } from "../planted.ts";
 import type { Runtime } from "../runtime.ts";
 import { requireReachable } from "./advertise.ts";
 import { type BroadcastResult, Calls } from "./calls.ts";
-import { Coordinator } from "./coordinator.ts";
+import { Coordinator, planMethod } from "./coordinator.ts";
 import { newIncarnation } from "./membership.ts";
 import { Ownership, type PartitionsHook } from "./ownership.ts";
 import { RingEmitter } from "./ring-emitter.ts";
@@ -21,7 +21,6 @@ import { isDrained, isSettled, livingMembers, type Member, memberOf, type Table 
 import { TableStore } from "./table-store.ts";
 import { waitUntil } from "./wait.ts";
 
-const planMethod = "ring.plan";
 /** How long a node that starts waits for the coordinator to take it in. */
 const joinTimeoutMs = 60_000;
 
@@ -140,7 +139,7 @@ export class Ring extends RingEmitter {
       config.partitions,
     );
     this.#calls = new Calls(this, runtime);
-    this.handle(planMethod, () => this.#coordinator.planNow());
+    this.handle(planMethod, () => this.#coordinator.replan());
   }
 
   async #start(): Promise<void> {

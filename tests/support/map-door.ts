@@ -178,6 +178,7 @@ export class MapDoor implements Door {
       copying_partitions: 0,
       moving_partitions: 0,
       unowned_partitions: 0,
+      unsettled_partitions: 0,
     };
   }
 }
