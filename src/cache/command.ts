@@ -4,6 +4,7 @@
  */
 import type { RingcacheError } from "../errors.ts";
 import type { RingStats } from "../ring/ring-options.ts";
+import type { ClusterReport, ClusterWatcher, LookUpReport } from "./cluster/report.ts";
 import { encodeSteps, type Result, type Step } from "./steps/step.ts";
 
 export const Op = {
@@ -97,7 +98,16 @@ export interface Door {
   owner(key: Buffer): OwnerReport;
   stats(): StatsReport;
   status(): StatusReport;
+  /** The whole cluster; asks its other nodes, for up to a second. */
+  cluster(): Promise<ClusterReport>;
+  /** Tells the watcher the state of the cluster, then what changes, until {@link unwatch}. Throws OVERLOADED and CLOSED. */
+  watch(watcher: ClusterWatcher): Promise<void>;
+  unwatch(watcher: ClusterWatcher): void;
+  /** Where a key is and how long it lives; doesn't count as a use of it. Errors as of {@link execute}. */
+  lookUp(key: Buffer, done: LookedUp): void;
 }
+
+export type LookedUp = (error: RingcacheError | undefined, report: LookUpReport | undefined) => void;
 
 /** The body of `GET /owner`, but for the key. */
 export interface OwnerReport {

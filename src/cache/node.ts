@@ -5,7 +5,11 @@ import { Ring } from "../ring/ring.ts";
 import type { RingOptions } from "../ring/ring-options.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import { unconfirmedBytesMax } from "./backup-link.ts";
-import type { Command, Done, Door, OwnerReport, StatsReport, StatusReport } from "./command.ts";
+import { ClusterView } from "./cluster/cluster-view.ts";
+import { lookUp } from "./cluster/look-up.ts";
+import type { ClusterReport, ClusterWatcher } from "./cluster/report.ts";
+import type { Measures } from "./cluster/sampler.ts";
+import type { Command, Done, Door, LookedUp, OwnerReport, StatsReport, StatusReport } from "./command.ts";
 import { CacheKeeper, type CopyState } from "./keeper.ts";
 import { waitingMax } from "./owned-partition.ts";
 import { Partitions } from "./partitions.ts";
@@ -24,6 +28,7 @@ export class CacheNode implements Door {
   readonly #config: NodeConfig;
   readonly #parts: Parts;
   readonly #runtime: Runtime;
+  readonly #view: ClusterView;
   #closed = false;
   #review: Timer;
 
@@ -63,6 +68,7 @@ export class CacheNode implements Door {
     this.#config = config;
     this.#parts = parts;
     this.#runtime = runtime;
+    this.#view = new ClusterView({ ring, runtime, ...config, measure: () => measures(ring, parts) });
     this.#review = this.#scheduleReview();
   }
 
@@ -109,6 +115,23 @@ export class CacheNode implements Door {
     return statusReport({ config: this.#config, table, coordinator, coordination: coordination.status });
   }
 
+  cluster(): Promise<ClusterReport> {
+    return this.#view.report();
+  }
+
+  watch(watcher: ClusterWatcher): Promise<void> {
+    return this.#view.watch(watcher);
+  }
+
+  unwatch(watcher: ClusterWatcher): void {
+    this.#view.unwatch(watcher);
+  }
+
+  lookUp(key: Buffer, done: LookedUp): void {
+    const execute: Door["execute"] = (command, ended) => this.execute(command, ended);
+    lookUp({ ring: this.ring, runtime: this.#runtime, execute }, key, done);
+  }
+
   /** For those who check that copies are the same: two that follow one owner and have the same last write must be. */
   copy(partition: number): CopyState | undefined {
     return this.#parts.keeper.copy(partition);
@@ -146,6 +169,7 @@ export class CacheNode implements Door {
     this.#closed = true;
     this.#review.cancel();
     const { keeper, partitions, router } = this.#parts;
+    this.#view.close();
     router.room.close();
     partitions.removeAll(new RingcacheError("CLOSED", "the node was closed", { outcome: "unknown" }));
     keeper.close();
@@ -173,4 +197,17 @@ interface Parts {
   readonly router: Router;
   readonly keeper: CacheKeeper;
   readonly stores: Stores;
+}
+
+/** What a node counts of itself, as it is now. */
+function measures(ring: Ring, { partitions, keeper, stores }: Parts): Measures {
+  const { entries, evicted } = partitions.totals();
+  return {
+    entries,
+    evicted,
+    backupEntries: keeper.backups().entries,
+    memoryBytes: stores.memory.usedBytes,
+    memoryMaxBytes: stores.memory.limitBytes,
+    coordination: ring.coordination.status,
+  };
 }

@@ -1,4 +1,13 @@
-import type { Command, Done, Door, OwnerReport, StatsReport, StatusReport } from "../cache/command.ts";
+import type { ClusterReport, ClusterWatcher } from "../cache/cluster/report.ts";
+import type {
+  Command,
+  Done,
+  Door,
+  LookedUp,
+  OwnerReport,
+  StatsReport,
+  StatusReport,
+} from "../cache/command.ts";
 import { RingcacheError } from "../errors.ts";
 
 /**
@@ -36,6 +45,23 @@ export class DoorSlot implements Door {
 
   status(): StatusReport {
     return this.#filled().status();
+  }
+
+  async cluster(): Promise<ClusterReport> {
+    return await this.#filled().cluster();
+  }
+
+  async watch(watcher: ClusterWatcher): Promise<void> {
+    await this.#filled().watch(watcher);
+  }
+
+  unwatch(watcher: ClusterWatcher): void {
+    this.#door?.unwatch(watcher);
+  }
+
+  lookUp(key: Buffer, done: LookedUp): void {
+    if (this.#door === undefined) done(this.#notReady(), undefined);
+    else this.#door.lookUp(key, done);
   }
 
   #filled(): Door {

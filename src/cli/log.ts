@@ -1,7 +1,6 @@
 /** The log of a running node: one line per event, JSON for machines or coloured text for people. */
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import pretty from "pino-pretty";
-import type { Log } from "../log.ts";
 
 export interface LogOptions {
   readonly level: "debug" | "info" | "warn" | "error" | "silent";
@@ -11,13 +10,8 @@ export interface LogOptions {
   readonly stream?: NodeJS.WritableStream;
 }
 
-/** `child(fields)` makes one that adds fields to every line. */
-export interface RootLog extends Log {
-  child(fields: object): Log;
-}
-
-/** A pino logger. */
-export function createLog({ level, format, stream }: LogOptions): RootLog {
+/** A pino logger; `child(fields)` makes one that adds fields to every line. */
+export function createLog({ level, format, stream }: LogOptions): Logger {
   const human = format === "human" || (format === "auto" && process.stdout.isTTY === true);
   const settings = {
     level,

@@ -17,6 +17,18 @@ export function sendJson(res: ServerResponse, status: number, body: string): voi
   res.end(body);
 }
 
+/** An answer that is of this moment only. */
+export function sendReport(
+  res: ServerResponse,
+  body: string,
+  headers: Readonly<Record<string, string>>,
+): void {
+  const length = String(Buffer.byteLength(body));
+  const own = { "Content-Type": contentType, "Content-Length": length, "Cache-Control": "no-store" };
+  res.writeHead(200, { ...own, ...headers });
+  res.end(body);
+}
+
 /** For bodies that are known to be ASCII: one byte per character, nothing to count or transcode. */
 function sendAscii(res: ServerResponse, status: number, body: string): void {
   headers[3] = String(body.length);

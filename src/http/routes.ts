@@ -6,8 +6,19 @@ import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
 import type { BodyReader } from "./body.ts";
 import { checkMayDrain, type NodeControl } from "./control.ts";
+import type { EventStreams } from "./event-streams.ts";
+import { originHeaders } from "./origins.ts";
 import type { Outbox } from "./outbox.ts";
-import { sendDeleteReply, sendError, sendGetReply, sendJson, sendNotAllowed, sendSetReply } from "./reply.ts";
+import { type Pages, sendPage } from "./pages.ts";
+import {
+  sendDeleteReply,
+  sendError,
+  sendGetReply,
+  sendJson,
+  sendNotAllowed,
+  sendReport,
+  sendSetReply,
+} from "./reply.ts";
 import { keyOfPlainTail, keyOfQuery, setCommandOf } from "./request.ts";
 
 export interface RouteContext {
@@ -18,6 +29,9 @@ export interface RouteContext {
   readonly outbox: Outbox;
   /** Absent: nobody may ask for anything but operations and reports. */
   readonly control: NodeControl | undefined;
+  readonly streams: EventStreams;
+  /** By path. */
+  readonly pages: Pages;
   /** Answers a request whose body is still coming, and ends its connection. */
   refuse(req: IncomingMessage, res: ServerResponse, error: RingcacheError): void;
 }
@@ -43,6 +57,15 @@ const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
   [
     "/status",
     { method: "GET", run: ({ door }, _req, res) => sendJson(res, 200, JSON.stringify(door.status())) },
+  ],
+  ["/cluster", { method: "GET", run: (context, req, res) => void cluster(context, req, res) }],
+  [
+    "/events",
+    { method: "GET", run: ({ door, streams }, req, res) => streams.open(req, res, originHeaders(door, req)) },
+  ],
+  [
+    "/lookup",
+    { method: "GET", run: (context, req, res, query) => lookUp(context, req, res, keyOfQuery(query)) },
   ],
   ["/health", { method: "GET", run: ({ door }, _req, res) => health(door, res) }],
   ["/ready", { method: "GET", run: ({ door }, _req, res) => ready(door, res) }],
@@ -73,7 +96,7 @@ export function handleRequest(context: RouteContext, req: IncomingMessage, res: 
 function dispatch(context: RouteContext, req: IncomingMessage, res: ServerResponse, target: string): void {
   const mark = target.indexOf("?");
   const path = mark === -1 ? target : target.slice(0, mark);
-  const route = routes.get(path);
+  const route = routes.get(path) ?? pageRoute(context.pages, path);
   if (route === undefined) {
     throw new RingcacheError("PATH_UNKNOWN", "There is nothing at this path.");
   }
@@ -85,6 +108,11 @@ function dispatch(context: RouteContext, req: IncomingMessage, res: ServerRespon
     return;
   }
   route.run(context, req, res, mark === -1 ? "" : target.slice(mark + 1));
+}
+
+function pageRoute(pages: Pages, path: string): Route | undefined {
+  const page = pages.get(path);
+  return page && { method: "GET", run: (_context, req, res) => sendPage(page, req, res) };
 }
 
 /** A proxy may send `GET http://host/path`; HTTP/1.1 wants that understood. */
@@ -99,10 +127,7 @@ function answerThrown({ log }: RouteContext, res: ServerResponse, thrown: unknow
     sendError(res, thrown);
     return;
   }
-  log.error(
-    { event: "defect-survived", where: "http", err: thrown },
-    `defect while answering an HTTP request: ${messageOf(thrown)}`,
-  );
+  log.error({ err: thrown }, `defect while answering an HTTP request: ${messageOf(thrown)}`);
   if (res.headersSent) res.destroy();
   else sendError(res, new RingcacheError("INTERNAL", "A defect of ringcache; its log says more."));
 }
@@ -145,6 +170,23 @@ function set(context: RouteContext, req: IncomingMessage, res: ServerResponse): 
 
 function owner(door: Door, res: ServerResponse, key: Buffer): void {
   sendJson(res, 200, JSON.stringify({ key: key.toString("utf8"), ...door.owner(key) }));
+}
+
+async function cluster(context: RouteContext, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  try {
+    const report = await context.door.cluster();
+    sendReport(res, JSON.stringify(report), originHeaders(context.door, req));
+  } catch (thrown) {
+    answerThrown(context, res, thrown);
+  }
+}
+
+function lookUp({ door }: RouteContext, req: IncomingMessage, res: ServerResponse, key: Buffer): void {
+  const headers = originHeaders(door, req);
+  door.lookUp(key, (error, report) => {
+    if (error !== undefined) sendError(res, error, true);
+    else sendReport(res, JSON.stringify({ key: key.toString("utf8"), ...report }), headers);
+  });
 }
 
 function health(door: Door, res: ServerResponse): void {

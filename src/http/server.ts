@@ -7,8 +7,10 @@ import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
 import { BodyReader } from "./body.ts";
 import type { NodeControl } from "./control.ts";
+import { EventStreams } from "./event-streams.ts";
 import { defaultHttpLimits, type HttpLimits } from "./limits.ts";
 import { Outbox } from "./outbox.ts";
+import { noPages, type Pages } from "./pages.ts";
 import { errorOfConnection, refuseBody, refuseConnection, responseUnderWay } from "./refusal.ts";
 import { handleRequest, type RouteContext } from "./routes.ts";
 import { StallWatch } from "./stalls.ts";
@@ -22,6 +24,8 @@ export interface HttpOptions {
   readonly runtime: Runtime;
   readonly limits?: Partial<HttpLimits>;
   readonly control?: NodeControl;
+  /** Served as they are. */
+  readonly pages?: Pages;
 }
 
 export interface HttpDoor {
@@ -68,6 +72,8 @@ class HttpServer extends Server {
       control,
       bodies: new BodyReader(limits),
       outbox: new Outbox(runtime, log),
+      streams: new EventStreams(door, log),
+      pages: options.pages ?? noPages,
       refuse: (req, res, error) => {
         this.#end(req.socket);
         refuseBody(runtime, limits.lingerMs, req, res, error);
@@ -109,12 +115,7 @@ class HttpServer extends Server {
         fail(cause);
       }
     });
-    this.on("error", (error) =>
-      log.error(
-        { event: "door-failed", door: "http", err: error },
-        "the HTTP port can't accept a connection",
-      ),
-    );
+    this.on("error", (error) => log.error({ err: error }, "the HTTP port can't accept a connection"));
     const address = this.address();
     return typeof address === "object" && address !== null ? address.port : port;
   }
@@ -155,6 +156,7 @@ class HttpServer extends Server {
       const deadlineMs = runtime.monotonicMs() + this.#limits.closeTimeoutMs;
       let closed = false;
       this.#stalls.stop();
+      this.#context.streams.close();
       this.close(() => {
         closed = true;
         resolve();

@@ -1,8 +1,10 @@
 /** A door with one `Map` behind it: everything a front door's test needs of a node, without a ring. */
+import type { ClusterReport, ClusterState, ClusterWatcher } from "../../src/cache/cluster/report.ts";
 import {
   type Command,
   type Done,
   type Door,
+  type LookedUp,
   noBytes,
   Op,
   type OwnerReport,
@@ -20,6 +22,8 @@ interface Stored {
 
 export class MapDoor implements Door {
   readonly nodeId: string;
+  /** Where it says that its HTTP door is reached. */
+  http = "";
   ready = true;
   /** The next operations fail with this. */
   failure: RingcacheError | undefined;
@@ -169,7 +173,7 @@ export class MapDoor implements Door {
       backups: 0,
       members: [
         {
-          ...{ id: this.nodeId, peer: "127.0.0.1:1", http: "", zone: "" },
+          ...{ id: this.nodeId, peer: "127.0.0.1:1", http: this.http, zone: "" },
           ...{ leaving: false, dead: "", partitions: 1, backups: 0 },
         },
       ],
@@ -179,6 +183,53 @@ export class MapDoor implements Door {
       moving_partitions: 0,
       unowned_partitions: 0,
       unsettled_partitions: 0,
+    };
+  }
+
+  readonly watchers: Set<ClusterWatcher> = new Set();
+
+  async cluster(): Promise<ClusterReport> {
+    return this.#state();
+  }
+
+  async watch(watcher: ClusterWatcher): Promise<void> {
+    if (this.failure !== undefined) throw this.failure;
+    this.watchers.add(watcher);
+    watcher.began(this.#state());
+  }
+
+  unwatch(watcher: ClusterWatcher): void {
+    this.watchers.delete(watcher);
+  }
+
+  lookUp(key: Buffer, done: LookedUp): void {
+    const stored = this.#live(key.toString("latin1"));
+    const sizeBytes = stored?.value.length ?? null;
+    const where = { slot: 0, partition: 0, owner: this.nodeId, backups: [], incoming: "" };
+    const sizes = { value_bytes: sizeBytes, memory_bytes: sizeBytes };
+    done(this.failure, { ...where, found: stored !== undefined, ttl_seconds: null, ...sizes });
+  }
+
+  #state(): ClusterState {
+    const member = { id: this.nodeId, peer: "127.0.0.1:1", http: this.http, zone: "" };
+    return {
+      node: this.nodeId,
+      platform: "map",
+      now_ms: 0,
+      backup_count: 0,
+      table: {
+        epoch: 1,
+        coordinator: this.nodeId,
+        members: [{ ...member, leaving: false, dead: "" }],
+        owners: [0],
+        backups: [[]],
+        terms: [1],
+        incoming: {},
+        wanted: {},
+      },
+      samples: {},
+      events: [],
+      histories: {},
     };
   }
 }

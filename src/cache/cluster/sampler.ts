@@ -1,0 +1,100 @@
+/** Measures this node once a second and keeps the last minutes, so that whoever begins to watch sees what came before. */
+import type { Runtime, Timer } from "../../runtime.ts";
+import type { NodeSample, SampleHistory } from "./report.ts";
+
+export const sampleEveryMs = 1_000;
+/** Three minutes. */
+const samplesMax = 180;
+
+/** Running totals and present states. */
+export interface Measures {
+  readonly entries: number;
+  readonly backupEntries: number;
+  readonly memoryBytes: number;
+  readonly memoryMaxBytes: number;
+  readonly evicted: number;
+  readonly coordination: string;
+}
+
+export interface SamplerOptions {
+  readonly runtime: Runtime;
+  measure(): Measures;
+  /** Called with each sample, in the turn in which it was taken. */
+  sampled(sample: NodeSample): void;
+}
+
+export class Sampler {
+  readonly #options: SamplerOptions;
+  readonly #startedAtMs: number;
+  readonly #samples: NodeSample[] = [];
+  #before: Measures;
+  #beforeMs: number;
+  #timer: Timer;
+
+  constructor(options: SamplerOptions) {
+    this.#options = options;
+    this.#startedAtMs = options.runtime.monotonicMs();
+    this.#before = options.measure();
+    this.#beforeMs = this.#startedAtMs;
+    this.#timer = this.#schedule();
+  }
+
+  close(): void {
+    this.#timer.cancel();
+  }
+
+  /** The last one; a node that has just started has it after a second. */
+  get latest(): NodeSample | undefined {
+    return this.#samples.at(-1);
+  }
+
+  history(): SampleHistory {
+    const column = <K extends keyof NodeSample>(name: K): NodeSample[K][] =>
+      this.#samples.map((sample) => sample[name]);
+    return {
+      end_ms: this.latest?.at_ms ?? 0,
+      operations_per_second: column("operations_per_second"),
+      hit_ratio: column("hit_ratio"),
+      latency_p50_seconds: column("latency_p50_seconds"),
+      latency_p99_seconds: column("latency_p99_seconds"),
+      memory_bytes: column("memory_bytes"),
+    };
+  }
+
+  /** Of the time since the one before. */
+  take(): NodeSample {
+    const { runtime, measure } = this.#options;
+    const nowMs = runtime.monotonicMs();
+    const now = measure();
+    const seconds = Math.max(nowMs - this.#beforeMs, 1) / 1000;
+    const sample: NodeSample = {
+      at_ms: Math.round(runtime.wallMs()),
+      operations_per_second: null,
+      hit_ratio: null,
+      latency_p50_seconds: null,
+      latency_p99_seconds: null,
+      event_loop_delay_seconds: null,
+      memory_bytes: now.memoryBytes,
+      memory_max_bytes: now.memoryMaxBytes,
+      entries: now.entries,
+      backup_entries: now.backupEntries,
+      evicted_per_second: Math.round((now.evicted - this.#before.evicted) / seconds),
+      rss_bytes: process.memoryUsage.rss(),
+      uptime_seconds: Math.round((nowMs - this.#startedAtMs) / 1000),
+      coordination: now.coordination,
+    };
+    this.#before = now;
+    this.#beforeMs = nowMs;
+    return sample;
+  }
+
+  #schedule(): Timer {
+    return this.#options.runtime.after(sampleEveryMs, () => {
+      this.#timer = this.#schedule();
+      const sample = this.take();
+      this.#samples.push(sample);
+      if (this.#samples.length > samplesMax) this.#samples.shift();
+      this.#options.sampled(sample);
+    });
+  }
+}
