@@ -3,6 +3,7 @@
  * the store and back.
  */
 import type { RingcacheError } from "../errors.ts";
+import type { Via } from "../metrics/operations.ts";
 import type { RingStats } from "../ring/ring-options.ts";
 import type { ClusterReport, ClusterWatcher, LookUpReport } from "./cluster/report.ts";
 import { encodeSteps, type Result, type Step } from "./steps/step.ts";
@@ -92,9 +93,9 @@ export interface Door {
   readonly ready: boolean;
   /**
    * Carries the command out where its key is owned. Errors: DEADLINE_EXCEEDED, OVERLOADED, CLOSED, LINK_LOST.
-   * `deadlineMs`: at most this long from now; absent: the node's request deadline.
+   * `deadlineMs`: at most this long from now; absent: the node's request deadline. `via`: as whose it is counted; absent: the library's.
    */
-  execute(command: Command, done: Done, deadlineMs?: number): void;
+  execute(command: Command, done: Done, deadlineMs?: number, via?: Via): void;
   owner(key: Buffer): OwnerReport;
   stats(): StatsReport;
   status(): StatusReport;

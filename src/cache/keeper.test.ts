@@ -81,7 +81,7 @@ describe("a partition that was handed over", () => {
   test("is dropped if the table doesn't count on it", () => {
     becomes({ owner: "b", backups: ["c"], came: "handover" });
     keeper.release(0, true);
-    expect(keeper.backups()).toEqual({ partitions: 0, entries: 0 });
+    expect(keeper.backups()).toEqual({ complete: 0, filling: 0, entries: 0, sizeBytes: 0 });
   });
 });
 

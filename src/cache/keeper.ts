@@ -18,7 +18,7 @@ import type { Partitions } from "./partitions.ts";
 import { MemoryPressure } from "./pressure.ts";
 import { Receipts } from "./receipts.ts";
 import type { Stores } from "./stores.ts";
-import { fill, Pace, resume, type TransferOptions } from "./transfer.ts";
+import { type CopyTraffic, fill, Pace, resume, type TransferOptions } from "./transfer.ts";
 import { encodeMessage, no, Step } from "./transfer-wire.ts";
 
 /** How often a node asks whether a copy that no table names is still needed. */
@@ -50,6 +50,8 @@ export class CacheKeeper implements PartitionKeeper {
   readonly #links = new Map<string, BackupLink>();
   readonly #asking = new Set<Copy>();
   readonly #pace: Pace;
+  /** What the making of copies has sent and received, in bytes. */
+  readonly traffic: CopyTraffic = { sentBytes: 0, receivedBytes: 0 };
   readonly #pressure: MemoryPressure;
   #sessions = 0;
   #closed = false;
@@ -77,6 +79,7 @@ export class CacheKeeper implements PartitionKeeper {
       member: (incarnation) => ring.table.members.find((member) => member.incarnation === incarnation),
     });
     ring.peers.handle(PeerKind.handoff, (request) => {
+      this.traffic.receivedBytes += request.payload.length;
       this.#copies.serveTransfer(request);
       this.#pressure.noticed();
     });
@@ -86,16 +89,18 @@ export class CacheKeeper implements PartitionKeeper {
     });
   }
 
-  /** Partitions of which this node holds a copy that could be promoted, and their entries. */
-  backups(): { partitions: number; entries: number } {
-    let partitions = 0;
-    let entries = 0;
-    for (const [, copy] of this.#copies.entries()) {
-      if (!copy.whole) continue;
-      partitions++;
-      entries += copy.store.size;
+  /** The copies that this node holds: those that could be promoted and their entries, those that can't yet, and what all take. */
+  backups(): { complete: number; filling: number; entries: number; sizeBytes: number } {
+    const held = { complete: 0, filling: 0, entries: 0, sizeBytes: 0 };
+    for (const [, { whole, store }] of this.#copies.entries()) {
+      held.sizeBytes += store.allocatedBytes;
+      if (!whole) held.filling++;
+      else {
+        held.complete++;
+        held.entries += store.size;
+      }
     }
-    return { partitions, entries };
+    return held;
   }
 
   /** What this node has of the partition, as its owner or as a backup; undefined if it has nothing. */
@@ -283,7 +288,7 @@ export class CacheKeeper implements PartitionKeeper {
 
   #transfer(owned: OwnedPartition, stream: BackupStream): TransferOptions {
     const { ring, runtime } = this.#options;
-    return { peers: ring.peers, runtime, owned, stream, pace: this.#pace };
+    return { peers: ring.peers, runtime, owned, stream, pace: this.#pace, traffic: this.traffic };
   }
 
   #stream(owned: OwnedPartition, to: Member): BackupStream {

@@ -1,6 +1,8 @@
 /** One node of the cache: a member of the ring with its part of the data, and what the front doors talk to. */
 import type { NodeConfig } from "../config.ts";
 import { RingcacheError } from "../errors.ts";
+import { OperationCounters, Via } from "../metrics/operations.ts";
+import type { NodeSnapshot } from "../metrics/snapshot.ts";
 import { Ring } from "../ring/ring.ts";
 import type { RingOptions } from "../ring/ring-options.ts";
 import type { Runtime, Timer } from "../runtime.ts";
@@ -15,13 +17,17 @@ import { waitingMax } from "./owned-partition.ts";
 import { Partitions } from "./partitions.ts";
 import { statsReport, statusReport } from "./reports.ts";
 import { Router } from "./router.ts";
+import { snapshotOf } from "./snapshot.ts";
 import { Stores } from "./stores.ts";
 import { waitersMax } from "./waiting-room.ts";
 
 const reviewEveryMs = 60_000;
 
 /** What a ring is joined with; the cache brings the keeper of the data itself. */
-export type CacheNodeOptions = Omit<RingOptions, "keeper" | "closed">;
+export interface CacheNodeOptions extends Omit<RingOptions, "keeper" | "closed"> {
+  /** Operations are counted and timed; true if absent. For benchmarks: it says what that costs. */
+  readonly counts?: boolean;
+}
 
 export class CacheNode implements Door {
   readonly ring: Ring;
@@ -36,13 +42,14 @@ export class CacheNode implements Door {
   static async start(options: CacheNodeOptions): Promise<CacheNode> {
     const { config, runtime, log } = options;
     const partitions = new Partitions(runtime, config.partitions);
+    const counters = options.counts === false ? undefined : new OperationCounters(runtime);
     const stores = new Stores({ runtime, ...config });
     const parts: { current: Parts | undefined } = { current: undefined };
     try {
       const ring = await Ring.join({
         ...options,
         keeper: (joining) => {
-          const router = new Router(joining, runtime, partitions);
+          const router = new Router(joining, runtime, partitions, counters);
           const wake = (partition: number): void => router.room.wake(partition);
           const keeper = new CacheKeeper({ ring: joining, runtime, log, partitions, stores, wake });
           joining.on("table", () => keeper.tableChanged());
@@ -50,7 +57,7 @@ export class CacheNode implements Door {
           joining.on("lost", (lost) =>
             partitions.lost(lost.filter((p) => joining.nodeForPartition(p) === config.node)),
           );
-          parts.current = { partitions, router, keeper, stores };
+          parts.current = { partitions, router, keeper, stores, counters };
           return keeper;
         },
       });
@@ -80,12 +87,18 @@ export class CacheNode implements Door {
     return !this.#closed && this.ring.state === "open" && this.ring.mayServe;
   }
 
-  execute(command: Command, done: Done, deadlineMs: number = this.#config.requestDeadlineMs): void {
+  execute(
+    command: Command,
+    done: Done,
+    deadlineMs: number = this.#config.requestDeadlineMs,
+    via: Via = Via.library,
+  ): void {
     if (this.#closed) {
+      this.#parts.counters?.failed(via, command.op, "CLOSED");
       done(new RingcacheError("CLOSED", "the node was closed"), undefined);
       return;
     }
-    this.#parts.router.execute(command, done, deadlineMs);
+    this.#parts.router.execute(command, done, deadlineMs, via);
   }
 
   owner(key: Buffer): OwnerReport {
@@ -130,6 +143,14 @@ export class CacheNode implements Door {
   lookUp(key: Buffer, done: LookedUp): void {
     const execute: Door["execute"] = (command, ended) => this.execute(command, ended);
     lookUp({ ring: this.ring, runtime: this.#runtime, execute }, key, done);
+  }
+
+  /**
+   * What this node knows of itself and has counted since its start; {@link ratesBetween} makes rates of two of them. It costs
+   * what one look at each of the node's partitions costs: some tens of microseconds.
+   */
+  snapshot(): NodeSnapshot {
+    return snapshotOf(this, this.#parts, this.#runtime);
   }
 
   /** For those who check that copies are the same: two that follow one owner and have the same last write must be. */
@@ -197,6 +218,7 @@ interface Parts {
   readonly router: Router;
   readonly keeper: CacheKeeper;
   readonly stores: Stores;
+  readonly counters: OperationCounters | undefined;
 }
 
 /** What a node counts of itself, as it is now. */

@@ -65,6 +65,9 @@ export class OwnedPartition implements StreamOwner {
   /** Entries that were removed after their expiry, and before it for want of memory. */
   expired = 0;
   evicted = 0;
+  /** Keys that were asked for and there, or not there. */
+  hits = 0;
+  misses = 0;
   readonly #node: string;
   /** Something has moved: what waits for it looks again. */
   readonly #progress = new Set<() => void>();
@@ -253,10 +256,14 @@ export class OwnedPartition implements StreamOwner {
     switch (command.op) {
       case Op.get: {
         const entry = store.get(key, nowMs);
+        this.#lookedUp(entry !== undefined);
         return entry === undefined ? this.#reply(false) : this.#reply(true, entry.value, entry.expiresAtMs);
       }
-      case Op.has:
-        return this.#reply(store.get(key, nowMs) !== undefined);
+      case Op.has: {
+        const found = store.get(key, nowMs) !== undefined;
+        this.#lookedUp(found);
+        return this.#reply(found);
+      }
       case Op.set:
         store.set(key, value, expiresAtMs, this.data.lsn + 1);
         this.#replicate(WriteKind.set, key, value, expiresAtMs, receipt);
@@ -286,6 +293,8 @@ export class OwnedPartition implements StreamOwner {
     const space = new Keyspace(this.data.store, nowMs, this.data.lsn + 1);
     const { results, keys } = carryOut(command.steps ?? decodeSteps(command.value), space);
     this.#named = keys;
+    this.hits += space.hits;
+    this.misses += space.misses;
     // Whoever asked in this process takes the results as they are.
     const isLocal = command.steps !== undefined && receipt === undefined;
     const answer = isLocal ? noBytes : encodeResults(results);
@@ -301,6 +310,11 @@ export class OwnedPartition implements StreamOwner {
     }
     const reply = this.#reply(true, answer);
     return isLocal ? { ...reply, results } : reply;
+  }
+
+  #lookedUp(found: boolean): void {
+    if (found) this.hits++;
+    else this.misses++;
   }
 
   /** Whether the command has read what not all backups have. */

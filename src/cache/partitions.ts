@@ -3,7 +3,6 @@ import type { RingcacheError } from "../errors.ts";
 import { planted } from "../planted.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import type { OwnedPartition } from "./owned-partition.ts";
-import type { Totals } from "./reports.ts";
 
 const sweepEveryMs = 50;
 /** While more is due than one turn removes. */
@@ -11,6 +10,24 @@ const sweepAgainMs = 2;
 /** Entries looked at in one turn, and how long that may take. */
 const sweepEntriesMax = 10_000;
 const sweepMs = 1;
+/** What lies in the partitions that a node owns, and what has happened in those that it owned since it started. */
+export interface PartitionTotals {
+  readonly entries: number;
+  /** Those of {@link entries} that expire. */
+  readonly entriesWithTtl: number;
+  /** Memory that they take. */
+  readonly sizeBytes: number;
+  readonly expired: number;
+  readonly evicted: number;
+  /** Keys that were asked for and there, or not there. */
+  readonly hits: number;
+  readonly misses: number;
+  /** Entries that went with partitions that are here no more. */
+  readonly cleaned: number;
+  /** Partitions that came without the entries that they had. */
+  readonly lost: number;
+}
+
 /** Of one partition, before the clock is looked at. */
 const sweepEntriesAtOnce = 256;
 
@@ -23,6 +40,8 @@ export class Partitions {
   /** Of the partitions that are here no more. */
   #expired = 0;
   #evicted = 0;
+  #hits = 0;
+  #misses = 0;
   #cleaned = 0;
   #lost = 0;
 
@@ -62,6 +81,8 @@ export class Partitions {
     this.#cleaned += removed.data.store.size;
     this.#expired += removed.expired;
     this.#evicted += removed.evicted;
+    this.#hits += removed.hits;
+    this.#misses += removed.misses;
     this.#partitions[partition] = undefined;
     if (planted.serveStaleCopy) this.#stale.set(partition, removed);
     removed.close(error);
@@ -88,18 +109,25 @@ export class Partitions {
     for (const owned of this.#partitions) owned?.data.receipts.review(isMember, nowMs);
   }
 
-  totals(): Omit<Totals, "backupEntries" | "memoryBytes" | "memoryMaxBytes"> {
+  totals(): PartitionTotals {
     let entries = 0;
     let entriesWithTtl = 0;
     let expired = this.#expired;
     let evicted = this.#evicted;
+    let hits = this.#hits;
+    let misses = this.#misses;
+    let sizeBytes = 0;
     for (const owned of this.all()) {
       entries += owned.data.store.size;
       entriesWithTtl += owned.data.store.sizeWithTtl;
       expired += owned.expired;
       evicted += owned.evicted;
+      hits += owned.hits;
+      misses += owned.misses;
+      sizeBytes += owned.data.store.allocatedBytes;
     }
-    return { entries, entriesWithTtl, expired, evicted, cleaned: this.#cleaned, lost: this.#lost };
+    const counted = { expired, evicted, hits, misses, cleaned: this.#cleaned, lost: this.#lost };
+    return { entries, entriesWithTtl, sizeBytes, ...counted };
   }
 
   /** The most answers of one partition that wait for its backups. */

@@ -15,7 +15,7 @@ import { type Command, noBytes, Op } from "./command.ts";
 import { Copies, type Copy, copyOf } from "./copies.ts";
 import { OwnedPartition, type Partition } from "./owned-partition.ts";
 import { Receipts } from "./receipts.ts";
-import { fill, Pace, resume } from "./transfer.ts";
+import { fill, Pace, resume, type TransferOptions } from "./transfer.ts";
 import { encodeBegin, encodeMessage, no, Step } from "./transfer-wire.ts";
 
 const partition = 3;
@@ -124,6 +124,11 @@ const runtime: Runtime = {
   after: (delayMs, fn) => systemRuntime.after(Math.min(delayMs, 1), fn),
 };
 
+/** What all fills of a node share. */
+function shared(): Pick<TransferOptions, "pace" | "traffic"> {
+  return { pace: new Pace(runtime), traffic: { sentBytes: 0, receivedBytes: 0 } };
+}
+
 class Owner {
   readonly owned: OwnedPartition;
   readonly peers: Peers;
@@ -159,7 +164,7 @@ class Owner {
     for (let attempt = 0; ; attempt++) {
       const stream = this.stream(to);
       try {
-        await fill({ peers: this.peers, runtime, owned: this.owned, stream, pace: new Pace(runtime) });
+        await fill({ peers: this.peers, runtime, owned: this.owned, stream, ...shared() });
         return stream;
       } catch (error) {
         if (attempt > 200) throw error;
@@ -171,7 +176,7 @@ class Owner {
   async resume(to: Member): Promise<BackupStream> {
     const stream = this.stream(to);
     stream.required = true;
-    await resume({ peers: this.peers, runtime, owned: this.owned, stream, pace: new Pace(runtime) });
+    await resume({ peers: this.peers, runtime, owned: this.owned, stream, ...shared() });
     return stream;
   }
 
@@ -266,7 +271,7 @@ describe("a partition and its backups", () => {
     const node = network.add("b");
     const owner = new Owner(network, "a", 1);
     const stream = owner.stream(node.member);
-    const filled = fill({ peers: owner.peers, runtime, owned: owner.owned, stream, pace: new Pace(runtime) });
+    const filled = fill({ peers: owner.peers, runtime, owned: owner.owned, stream, ...shared() });
     while (node.copy?.whole !== true) await turn();
     // The answer that says so is on its way back: until it is here, nothing waits for this copy.
     expect(stream.required).toBe(false);

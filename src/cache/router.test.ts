@@ -3,6 +3,8 @@ import { expect, test } from "vitest";
 import { ManualRuntime } from "../../tests/support/manual-runtime.ts";
 import { a, b } from "../../tests/support/owner.ts";
 import { RingcacheError } from "../errors.ts";
+import { countOf, sumOf } from "../metrics/histogram.ts";
+import { OperationCounters, Path, Via } from "../metrics/operations.ts";
 import type { CallHandler } from "../peers/messages.ts";
 import type { Ring } from "../ring/ring.ts";
 import { emptyTable, type Table } from "../ring/table.ts";
@@ -50,13 +52,15 @@ function setUp(): {
   ring: FakeRing;
   runtime: ManualRuntime;
   answers: (RingcacheError | Reply | undefined)[];
+  counters: OperationCounters;
 } {
   const ring = new FakeRing();
   const runtime = new ManualRuntime();
-  const router = new Router(ring as unknown as Ring, runtime, new Partitions(runtime, 1));
+  const counters = new OperationCounters(runtime);
+  const router = new Router(ring as unknown as Ring, runtime, new Partitions(runtime, 1), counters);
   const answers: (RingcacheError | Reply | undefined)[] = [];
-  router.execute(remove, (error, reply) => answers.push(error ?? reply), deadlineMs);
-  return { ring, runtime, answers };
+  router.execute(remove, (error, reply) => answers.push(error ?? reply), deadlineMs, Via.redis);
+  return { ring, runtime, answers, counters };
 }
 
 test("a write whose link broke is sent again, and its answer counts", async () => {
@@ -78,4 +82,23 @@ test("a write that was sent as another incarnation isn't sent again: nobody woul
   await runtime.advance(deadlineMs);
   expect(ring.calls).toHaveLength(1);
   expect(answers).toMatchObject([{ code: "LINK_LOST", outcome: "unknown" }]);
+});
+
+test("a routed operation is counted once, as of its door, and timed from its beginning to its end", async () => {
+  const { ring, runtime, counters } = setUp();
+  ring.calls[0]!.failed(linkLost);
+  await runtime.advance(100);
+  expect(countOf(counters.read().latency[Via.redis]![Path.routed]!)).toBe(0);
+  ring.calls[1]!.reply(absentAnswer);
+  const { counts, latency } = counters.read();
+  expect(counts[Via.redis]![Op.delete]).toEqual([1, 0, 0, 0, 0, 0, 0]);
+  expect(sumOf(latency.flat())).toEqual(latency[Via.redis]![Path.routed]);
+  expect(latency[Via.redis]![Path.routed]!.sumMs).toBeCloseTo(100, 0);
+});
+
+test("one that fails is counted by its error", () => {
+  const { ring, counters } = setUp();
+  const late = new RingcacheError("DEADLINE_EXCEEDED", "b didn't answer in time", { outcome: "unknown" });
+  ring.calls[0]!.failed(late);
+  expect(counters.read().counts[Via.redis]![Op.delete]).toEqual([0, 1, 0, 0, 0, 0, 0]);
 });

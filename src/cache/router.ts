@@ -5,6 +5,7 @@
  * broke before its answer came can be sent again, wherever its partition is by then, and is carried out once.
  */
 import { type Outcome, RingcacheError } from "../errors.ts";
+import { type OperationCounters, Path, type Via } from "../metrics/operations.ts";
 import type { CallHandler, IncomingRequest } from "../peers/messages.ts";
 import { PeerKind } from "../ring/calls.ts";
 import type { Ring } from "../ring/ring.ts";
@@ -42,11 +43,14 @@ export class Router {
   readonly runtime: Runtime;
   readonly partitions: Partitions;
   readonly room: WaitingRoom;
+  readonly #counters: OperationCounters | undefined;
   /** The numbers of the writes that were sent and aren't answered; the first is the oldest. */
   readonly #unanswered = new Set<number>();
   #writes = 0;
 
-  constructor(ring: Ring, runtime: Runtime, partitions: Partitions) {
+  /** `counters`: undefined if nothing is to be counted. */
+  constructor(ring: Ring, runtime: Runtime, partitions: Partitions, counters?: OperationCounters) {
+    this.#counters = counters;
     this.ring = ring;
     this.runtime = runtime;
     this.partitions = partitions;
@@ -73,22 +77,37 @@ export class Router {
   }
 
   /** Calls `done` exactly once; in this turn if this node owns the key and no backup has to confirm anything. */
-  execute(command: Command, done: Done, deadlineMs: number): void {
-    const partition = command.partition ?? this.ring.partitionFor(command.key);
-    if (this.ring.serves(partition)) {
+  execute(command: Command, done: Done, deadlineMs: number, via: Via): void {
+    const { ring, runtime } = this;
+    const counters = this.#counters;
+    const partition = command.partition ?? ring.partitionFor(command.key);
+    if (ring.serves(partition)) {
       const owned = this.partitions.get(partition);
       if (!owned.isCongested) {
-        const reply = owned.apply(command, this.runtime.wallMs(), undefined);
-        if (owned.refused) done(memoryFull(this.ring.nodeId, "none"), undefined);
-        else if (owned.mustWait)
-          owned.wait(new LocalAnswer(done, reply, this.runtime.monotonicMs() + deadlineMs));
-        else done(undefined, reply);
+        const fromMs = counters?.takesSample() === true ? runtime.monotonicMs() : -1;
+        const reply = owned.apply(command, runtime.wallMs(), undefined);
+        if (owned.refused) {
+          counters?.failed(via, command.op, "MEMORY_FULL");
+          done(memoryFull(ring.nodeId, "none"), undefined);
+        } else if (owned.mustWait) {
+          const nowMs = runtime.monotonicMs();
+          const watched = counters?.watched(via, command.op, Path.replicated, nowMs, done) ?? done;
+          owned.wait(new LocalAnswer(watched, reply, nowMs + deadlineMs));
+        } else {
+          counters?.answered(via, command.op);
+          if (fromMs >= 0) counters!.sampled(via, fromMs);
+          done(undefined, reply);
+        }
         return;
       }
     }
     const stale = command.op === Op.get ? this.partitions.stale(partition) : undefined;
-    if (stale !== undefined) done(undefined, stale.apply(command, this.runtime.wallMs(), undefined));
-    else new Operation(this, command, partition, this.runtime.monotonicMs() + deadlineMs, done).retry();
+    if (stale !== undefined) done(undefined, stale.apply(command, runtime.wallMs(), undefined));
+    else {
+      const nowMs = runtime.monotonicMs();
+      const watched = counters?.watched(via, command.op, Path.routed, nowMs, done) ?? done;
+      new Operation(this, command, partition, nowMs + deadlineMs, watched).retry();
+    }
   }
 
   #serve(request: IncomingRequest): void {
@@ -110,6 +129,7 @@ export class Router {
       request.reply(lateAnswer);
     } else {
       const reply = owned.apply(command, this.runtime.wallMs(), receipt);
+      if (!owned.refused) this.#counters?.carriedOut(command.op);
       if (owned.refused) request.reply(fullAnswer);
       else if (!owned.mustWait) answerRequest(request, reply);
       else owned.wait(new RemoteAnswer(request, reply, this.runtime.monotonicMs() + command.leftMs));

@@ -33,6 +33,12 @@ const messageTimeoutMs = 5_000;
 const resumeTimeoutMs = 1_000;
 const retryMs = 10;
 
+/** In bytes. */
+export interface CopyTraffic {
+  sentBytes: number;
+  receivedBytes: number;
+}
+
 export interface TransferOptions {
   readonly peers: Peers;
   readonly runtime: Runtime;
@@ -40,6 +46,7 @@ export interface TransferOptions {
   readonly stream: BackupStream;
   /** Of all fills of this node. */
   readonly pace: Pace;
+  readonly traffic: CopyTraffic;
 }
 
 /** Keeps fills to half of this node's time, however many there are: each pauses for as long as they all have worked. */
@@ -141,10 +148,11 @@ class Snapshot {
   }
 
   send(step: number, body: Buffer): void {
-    const { peers, owned, stream } = this.#options;
+    const { peers, owned, stream, traffic } = this.#options;
     const { partition, since } = owned;
     const message = encodeMessage({ step, partition, since, session: stream.session, body });
     this.#unconfirmedBytes += message.length;
+    traffic.sentBytes += message.length;
     peers.requestPromise(stream.to, PeerKind.handoff, message, messageTimeoutMs).then(
       (answer) => {
         this.#unconfirmedBytes -= message.length;

@@ -9,7 +9,7 @@ import type { Runtime } from "../runtime.ts";
 import type { Output } from "./client.ts";
 import { CommandError } from "./command-error.ts";
 import { nodeControl } from "./control.ts";
-import { DoorSlot } from "./door-slot.ts";
+import { type DoorSlots, slotsOf } from "./door-slot.ts";
 import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
 import { createLog } from "./log.ts";
 import { httpLimits } from "./node-config.ts";
@@ -73,25 +73,29 @@ async function startNodes(
   const doors: Doors[] = [];
   // All ports first: with one of them taken, no node should have started.
   for (let i = 0; i < values.nodes; i++) {
-    const slot = new DoorSlot(`node-${i + 1}`);
+    const slots = slotsOf(`node-${i + 1}`);
     const { host, port } = values.http;
-    const doorsOfNode: Doors = { slot, port: 0, redisPort: undefined, node: undefined, closings: [] };
+    const doorsOfNode: Doors = { slots, port: 0, redisPort: undefined, node: undefined, closings: [] };
     const node = (): CacheNode | undefined => doorsOfNode.node;
     const http = await startHttp({
       host,
       port: port === 0 ? 0 : port + i,
-      door: slot,
+      door: slots.http,
       log,
       runtime,
       limits: httpLimits(values["request-deadline"]),
-      control: nodeControl(values, node, () => void leave(doorsOfNode, log.child({ node: slot.nodeId }))),
+      control: nodeControl(
+        values,
+        node,
+        () => void leave(doorsOfNode, log.child({ node: slots.http.nodeId })),
+      ),
     });
     opened.doors.push(() => http.close());
     doorsOfNode.port = http.port;
     doorsOfNode.closings.push(() => http.close());
     doors.push(doorsOfNode);
     const ring = (): RingView | undefined => node()?.ring;
-    const redis = await openRedis(values, runtime, log, slot, ring, nth(values.redis, i));
+    const redis = await openRedis(values, runtime, log, slots.redis, ring, nth(values.redis, i));
     if (redis === undefined) continue;
     opened.doors.push(() => redis.close());
     doorsOfNode.closings.push(() => redis.close());
@@ -102,12 +106,12 @@ async function startNodes(
   const redisAt = (port: number | undefined): string =>
     redisHost === undefined || port === undefined ? "" : formatAddress({ host: redisHost, port });
   const starts = doors.map(async (doorsOfNode) => {
-    const { slot, port, redisPort } = doorsOfNode;
+    const { slots, port, redisPort } = doorsOfNode;
     const coordination = new MemoryCoordination(store);
     const node = await CacheNode.start({
       config: {
         ...defaultNodeConfig,
-        node: slot.nodeId,
+        node: slots.http.nodeId,
         platform: values.platform,
         partitions: values.partitions,
         backups: values.backups,
@@ -125,14 +129,14 @@ async function startNodes(
       coordination,
       runtime,
       transport: tcpTransport,
-      log: log.child({ node: slot.nodeId }),
+      log: log.child({ node: slots.http.nodeId }),
     });
     opened.nodes.push(async () => {
       // Nothing to hand over to: all nodes end together.
       await node.close();
       await coordination.close();
     });
-    slot.fill(node);
+    slots.fill(node);
     doorsOfNode.node = node;
     return node;
   });
@@ -150,7 +154,7 @@ async function startNodes(
 
 /** The doors of one node, opened before it; and the node. */
 interface Doors {
-  readonly slot: DoorSlot;
+  readonly slots: DoorSlots;
   port: number;
   redisPort: number | undefined;
   node: CacheNode | undefined;

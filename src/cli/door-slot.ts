@@ -9,17 +9,20 @@ import type {
   StatusReport,
 } from "../cache/command.ts";
 import { RingcacheError } from "../errors.ts";
+import { Via } from "../metrics/operations.ts";
 
 /**
- * The door that HTTP is given before its node exists: the port is taken first, so that an unusable one is refused
- * before the cluster has been disturbed. Until {@link fill}, everything is NOT_READY.
+ * What a front door is given before its node exists: the port is taken first, so that an unusable one is refused
+ * before the cluster has been disturbed. Until {@link fill}, everything is NOT_READY. What is carried out counts as of `via`.
  */
 export class DoorSlot implements Door {
   readonly nodeId: string;
+  readonly #via: Via;
   #door: Door | undefined;
 
-  constructor(nodeId: string) {
+  constructor(nodeId: string, via: Via) {
     this.nodeId = nodeId;
+    this.#via = via;
   }
 
   fill(door: Door): void {
@@ -32,7 +35,7 @@ export class DoorSlot implements Door {
 
   execute(command: Command, done: Done, deadlineMs?: number): void {
     if (this.#door === undefined) done(this.#notReady(), undefined);
-    else this.#door.execute(command, done, deadlineMs);
+    else this.#door.execute(command, done, deadlineMs, this.#via);
   }
 
   owner(key: Buffer): OwnerReport {
@@ -72,4 +75,24 @@ export class DoorSlot implements Door {
   #notReady(): RingcacheError {
     return new RingcacheError("NOT_READY", `${this.nodeId} is still joining the ring.`);
   }
+}
+
+/** What a node's front doors are given. */
+export interface DoorSlots {
+  readonly http: DoorSlot;
+  readonly redis: DoorSlot;
+  fill(door: Door): void;
+}
+
+export function slotsOf(nodeId: string): DoorSlots {
+  const http = new DoorSlot(nodeId, Via.http);
+  const redis = new DoorSlot(nodeId, Via.redis);
+  return {
+    http,
+    redis,
+    fill(door) {
+      http.fill(door);
+      redis.fill(door);
+    },
+  };
 }

@@ -6,7 +6,7 @@ import { startHttp } from "../http/server.ts";
 import { tcpTransport } from "../peers/tcp.ts";
 import type { Runtime } from "../runtime.ts";
 import { nodeControl } from "./control.ts";
-import { DoorSlot } from "./door-slot.ts";
+import { slotsOf } from "./door-slot.ts";
 import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
 import { createLog } from "./log.ts";
 import { httpLimits, nodeConfig } from "./node-config.ts";
@@ -55,17 +55,17 @@ async function startNode(
   try {
     const coordination = await connectNats({ url: values.nats, runtime, log });
     opened.push(() => coordination.close());
-    const door = new DoorSlot(values.node);
+    const doors = slotsOf(values.node);
     const http = await startHttp({
       ...values.http,
-      door,
+      door: doors.http,
       log,
       runtime,
       limits: httpLimits(values["request-deadline"]),
       control: nodeControl(values, () => node, leave),
     });
     opened.push(() => http.close());
-    const redis = await openRedis(values, runtime, log, door, () => node?.ring);
+    const redis = await openRedis(values, runtime, log, doors.redis, () => node?.ring);
     opened.push(async () => redis?.close());
     const config = nodeConfig(
       values,
@@ -75,7 +75,7 @@ async function startNode(
     );
     const joined = await CacheNode.start({ config, coordination, runtime, transport: tcpTransport, log });
     node = joined;
-    door.fill(node);
+    doors.fill(node);
     return {
       config,
       location: coordination.location,

@@ -77,6 +77,11 @@ export class IncomingLink implements StreamHandlers, FrameHandler, RequestsOwner
     return this.#over ? undefined : this.#requests?.from;
   }
 
+  /** Who the other side has proved to be, also once the connection is over. */
+  get peer(): PeerIdentity | undefined {
+    return this.#requests?.from;
+  }
+
   /** Requests that have not been answered. */
   get inFlight(): number {
     return this.#requests?.inFlight ?? 0;

@@ -20,6 +20,10 @@ const changeAgainMs = 1_000;
 
 export class OutgoingLink implements DialOwner, CarrierUser {
   readonly peer: PeerAddress;
+  /** Calls that ended without an answer. */
+  failedCalls = 0;
+  /** How often the link broke after it had been open. */
+  lostLinks = 0;
   readonly #context: LinkContext;
   /** Called when nothing keeps this link: it isn't retained, and it isn't connected. */
   readonly #idle: (link: OutgoingLink) => void;
@@ -209,6 +213,7 @@ export class OutgoingLink implements DialOwner, CarrierUser {
     const where = `${id} at ${host}:${port}`;
     const cause = error === undefined ? {} : { cause: error };
     if (wasUp) {
+      this.lostLinks++;
       this.#failAll(flushed, "LINK_LOST", `the link to ${where} broke`, cause);
       if (runtime.monotonicMs() - this.#upAtMs >= backoffMsMax) this.#failures = 0;
     } else if (end === "lost") {
@@ -312,6 +317,7 @@ export class OutgoingLink implements DialOwner, CarrierUser {
     outcome: Outcome,
     cause: { cause?: unknown },
   ): void {
+    this.failedCalls++;
     try {
       call.handler.failed(new RingcacheError(code, why, { ...cause, outcome }));
     } catch (error) {
@@ -320,6 +326,7 @@ export class OutgoingLink implements DialOwner, CarrierUser {
   }
 
   #overloaded(handler: CallHandler, why: string): void {
+    this.failedCalls++;
     const message = `the link to ${this.peer.id} is overloaded: ${why}`;
     failSoon(this.#context, handler, new RingcacheError("OVERLOADED", message));
   }

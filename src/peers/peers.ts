@@ -4,6 +4,7 @@
  */
 import { RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { PeerReading } from "../metrics/snapshot.ts";
 import type { Runtime } from "../runtime.ts";
 import { type Carrier, goesOverTheirs } from "./carrier.ts";
 import type { LinkContext } from "./context.ts";
@@ -12,6 +13,7 @@ import { sameIdentity } from "./handshake.ts";
 import { IncomingLink, type IncomingOwner } from "./incoming.ts";
 import type { CallHandler, LinkEvent, PeerAddress, PeerIdentity, RequestHandler } from "./messages.ts";
 import { failSoon, OutgoingLink } from "./outgoing.ts";
+import { PeerLedger } from "./peer-ledger.ts";
 import { pendingCallsMax } from "./pending.ts";
 import type { Listener, Transport } from "./transport.ts";
 
@@ -67,6 +69,7 @@ export class Peers implements IncomingOwner {
   readonly #incoming = new Set<IncomingLink>();
   /** Those of them that have not proved who they are, oldest first. */
   readonly #strangers = new Set<IncomingLink>();
+  readonly #ledger = new PeerLedger();
   /** How to give up each probe that is under way. */
   readonly #probes = new Set<() => void>();
   #listener: Listener | undefined;
@@ -164,6 +167,7 @@ export class Peers implements IncomingOwner {
    */
   retain(peers: readonly PeerAddress[]): void {
     if (this.#closing !== undefined) return;
+    this.#ledger.retain(new Set(peers.map(({ id }) => id)));
     const wanted = new Map<string, PeerAddress>();
     for (const peer of peers) if (!sameIdentity(peer, this.#context.self)) wanted.set(keyOf(peer), peer);
     for (const [key, link] of [...this.#outgoing]) {
@@ -251,6 +255,11 @@ export class Peers implements IncomingOwner {
     return { linksUp, linksAccepted, inFlight, inFlightIncoming, bytesIn, bytesOut, queuedBytes };
   }
 
+  /** Of each peer to which there is a link, or that is retained and had one. */
+  byPeer(): PeerReading[] {
+    return this.#ledger.read(this.#outgoing.values(), this.#incoming);
+  }
+
   /**
    * Stops listening, fails the calls under way with CLOSED, and closes every link once what was written to it has
    * been sent, after at most a second.
@@ -268,6 +277,7 @@ export class Peers implements IncomingOwner {
   }
 
   closed(link: IncomingLink): void {
+    if (this.#incoming.has(link)) this.#ledger.incomingEnded(link);
     this.#strangers.delete(link);
     this.#incoming.delete(link);
   }
@@ -320,7 +330,10 @@ export class Peers implements IncomingOwner {
 
   #forget(link: OutgoingLink): void {
     const key = keyOf(link.peer);
-    if (this.#outgoing.get(key) === link) this.#outgoing.delete(key);
+    if (this.#outgoing.get(key) === link) {
+      this.#outgoing.delete(key);
+      this.#ledger.outgoingEnded(link);
+    }
     if (this.#lastUsed.get(link.peer.id) === link) this.#lastUsed.delete(link.peer.id);
   }
 

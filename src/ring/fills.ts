@@ -1,6 +1,7 @@
 /** The copies that this node makes of partitions that it owns: for their next owners, and for backups that are missing. */
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { MoveCounters } from "../metrics/moves.ts";
 import type { Runtime } from "../runtime.ts";
 import type { PartitionKeeper } from "./keeper.ts";
 import type { Fill, Reign, View } from "./reign.ts";
@@ -13,6 +14,7 @@ export interface FillsOptions {
   readonly runtime: Runtime;
   readonly log: Log;
   readonly keeper: PartitionKeeper | undefined;
+  readonly counters: MoveCounters;
   /** The member has everything: it is to become a backup. */
   filled(reign: Reign): void;
 }
@@ -92,16 +94,23 @@ export class Fills {
   }
 
   async #run(fill: Fill): Promise<void> {
-    const { keeper, filled } = this.#options;
+    const { counters, keeper, filled, runtime } = this.#options;
     const { reign, to } = fill;
+    const fromMs = runtime.monotonicMs();
     try {
       await keeper?.fill(reign.partition, to);
     } catch (error) {
+      counters.copiesFailed++;
       if (fill.state === "running") this.#retry(fill, error);
       return;
     }
     // Called off meanwhile, it has been forgotten already.
-    if (fill.state !== "running") return;
+    if (fill.state !== "running") {
+      counters.copiesFailed++;
+      return;
+    }
+    counters.copied++;
+    counters.copy.add(runtime.monotonicMs() - fromMs);
     this.#running.delete(fill);
     fill.state = "filled";
     filled(reign);

@@ -8,6 +8,7 @@
  */
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { MoveCounters } from "../metrics/moves.ts";
 import { planted } from "../planted.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Hooks, PartitionsHook } from "./hooks.ts";
@@ -28,6 +29,7 @@ export interface HandoversOptions {
   readonly log: Log;
   readonly keeper: PartitionKeeper | undefined;
   readonly hooks: Hooks;
+  readonly counters: MoveCounters;
   onRelease(): readonly PartitionsHook[];
   /** The store doesn't answer: nothing is sealed that would stay so. */
   isStuck(): boolean;
@@ -62,7 +64,10 @@ export class Handovers {
   review(reign: Reign, row: Row, view: View): void {
     const to = view.successorOf(row);
     const { handover } = reign;
-    if (row.incoming === "") reign.failures = 0;
+    if (row.incoming === "") {
+      reign.failures = 0;
+      reign.movesSinceMs = undefined;
+    } else reign.movesSinceMs ??= this.#options.runtime.monotonicMs();
     if (handover !== undefined) {
       // Had the table been changed by it, this node wouldn't be the owner any more.
       if (handover.sentOn !== undefined && view.table.epoch > handover.sentOn) handover.sentOn = undefined;
@@ -79,9 +84,11 @@ export class Handovers {
     else this.#ready.delete(reign);
   }
 
-  endReign(reign: Reign): void {
+  /** `handed`: by a handover. */
+  endReign(reign: Reign, handed: boolean): void {
     this.#ready.delete(reign);
     reign.pause?.cancel();
+    if (reign.handover !== undefined) this.#count(reign, reign.handover, handed);
     reign.handover?.ended();
     reign.handover = undefined;
   }
@@ -131,7 +138,7 @@ export class Handovers {
       to ??= successor;
       if (successor.incarnation !== to.incarnation) continue;
       this.#ready.delete(reign);
-      batch.push(begin(reign, to));
+      batch.push(begin(reign, to, this.#options.runtime.monotonicMs()));
     }
     return batch;
   }
@@ -209,10 +216,22 @@ export class Handovers {
 
   #callOff(reign: Reign): void {
     const { handover } = reign;
+    if (handover !== undefined) this.#count(reign, handover, false);
     reign.handover = undefined;
     if (reign.hooks === "released") this.#options.reopen(reign);
     else this.#options.serveOn(reign);
     handover?.ended();
+  }
+
+  #count(reign: Reign, { sealedAtMs }: Handover, handed: boolean): void {
+    const { counters, runtime } = this.#options;
+    const nowMs = runtime.monotonicMs();
+    counters.sealed.add(nowMs - sealedAtMs);
+    if (!handed) counters.handoffsCalledOff++;
+    else {
+      counters.handedOver++;
+      counters.handoff.add(nowMs - (reign.movesSinceMs ?? sealedAtMs));
+    }
   }
 
   /** The table may change by it from this turn on. */
@@ -224,12 +243,12 @@ export class Handovers {
   }
 }
 
-function begin(reign: Reign, to: Member): Step {
+function begin(reign: Reign, to: Member, sealedAtMs: number): Step {
   let ended = (): void => {};
   const end = new Promise<void>((resolve) => {
     ended = resolve;
   });
-  const handover: Handover = { to, phase: "sealing", sentOn: undefined, ended };
+  const handover: Handover = { to, sealedAtMs, phase: "sealing", sentOn: undefined, ended };
   reign.handover = handover;
   return { reign, handover, end };
 }

@@ -10,6 +10,8 @@
  * owned here. What a change that was sent has come to is known from the next table alone, never from its answer.
  */
 import type { Log } from "../log.ts";
+import { MoveCounters } from "../metrics/moves.ts";
+import type { OwnedStates } from "../metrics/snapshot.ts";
 import type { PeerIdentity } from "../peers/messages.ts";
 import { planted } from "../planted.ts";
 import type { Runtime } from "../runtime.ts";
@@ -47,6 +49,7 @@ export interface OwnershipOptions {
 }
 
 export class Ownership {
+  readonly counters = new MoveCounters();
   readonly #options: OwnershipOptions;
   readonly #reigns: (Reign | undefined)[];
   readonly #hooks: Hooks;
@@ -61,6 +64,7 @@ export class Ownership {
 
   constructor(options: OwnershipOptions, self: Member, partitions: number) {
     const { keeper, log, runtime, tables } = options;
+    const { counters } = this;
     this.#options = options;
     this.#self = self;
     this.#reigns = new Array<Reign | undefined>(partitions).fill(undefined);
@@ -88,12 +92,13 @@ export class Ownership {
       view: () => this.#view,
       opened: (reign) => this.#opened(reign),
     });
-    this.#fills = new Fills({ runtime, log, keeper, filled: () => this.#changes.wake() });
+    this.#fills = new Fills({ runtime, log, keeper, counters, filled: () => this.#changes.wake() });
     this.#handovers = new Handovers({
       runtime,
       log,
       keeper,
       hooks: this.#hooks,
+      counters,
       onRelease: () => options.onRelease(),
       isStuck: () => this.#changes.isStuck,
       successorOf: (reign) => {
@@ -122,6 +127,15 @@ export class Ownership {
 
   active(): number[] {
     return this.#reigns.flatMap((reign, partition) => (reign?.state === "active" ? [partition] : []));
+  }
+
+  /** How many partitions are in each state. */
+  states(): OwnedStates {
+    const states = { opening: 0, active: 0, sealed: 0 };
+    for (const reign of this.#reigns) {
+      if (reign !== undefined && reign.state !== "over") states[reign.state]++;
+    }
+    return states;
   }
 
   get movesUnderWay(): number {
@@ -189,7 +203,7 @@ export class Ownership {
       if (reign === undefined) continue;
       if (reign.hooks === "owned") owned.push(reign.partition);
       reign.state = "over";
-      this.#handovers.endReign(reign);
+      this.#handovers.endReign(reign, false);
     }
     this.#reigns.fill(undefined);
     if (owned.length > 0) void this.#hooks.run("onRelease", this.#options.onRelease(), owned);
@@ -205,6 +219,7 @@ export class Ownership {
 
   #begin(partition: number, row: Row): Reign {
     const reign = newReign(partition, row.since);
+    if (row.came === "promotion") this.counters.failovers++;
     this.#reigns[partition] = reign;
     this.#options.keeper?.own(partition, row);
     this.#review(reign);
@@ -262,7 +277,7 @@ export class Ownership {
     reign.state = "over";
     this.#reigns[partition] = undefined;
     this.#openings.endReign(reign);
-    this.#handovers.endReign(reign);
+    this.#handovers.endReign(reign, handed);
     this.#fills.endReign(reign, table);
     this.#options.keeper?.release(partition, handed);
     this.#tellChanged();

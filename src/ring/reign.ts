@@ -25,6 +25,8 @@ export interface Fill {
 /** The steps to a new owner. Only while `handing` may the table change by it. */
 export interface Handover {
   readonly to: Member;
+  /** On the monotonic clock: operations have waited since then. */
+  readonly sealedAtMs: number;
   phase: "sealing" | "releasing" | "handing";
   /** As of {@link Fill.sentOn}. While it is set the partition stays sealed: another may be its owner already. */
   sentOn: number | undefined;
@@ -49,6 +51,8 @@ export interface Reign {
   handover: Handover | undefined;
   /** The keeper is sealed though the handover is off: until another onOwn has finished. */
   isKeptSealed: boolean;
+  /** Since when the table has named another owner, on the monotonic clock. */
+  movesSinceMs: number | undefined;
   /** Handovers in a row that failed here, and the wait after the last one. */
   failures: number;
   pause: Timer | undefined;
@@ -69,6 +73,7 @@ export function newReign(partition: number, since: number): Reign {
     fills: new Map(),
     handover: undefined,
     isKeptSealed: false,
+    movesSinceMs: undefined,
     failures: 0,
     pause: undefined,
     dropsSent: new Set(),

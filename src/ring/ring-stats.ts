@@ -1,3 +1,8 @@
+/** What a ring tells of itself. */
+import type { MovesReading } from "../metrics/moves.ts";
+import type { OwnedStates } from "../metrics/snapshot.ts";
+import type { Membership } from "./membership.ts";
+import type { Ownership } from "./ownership.ts";
 import type { RingStats } from "./ring-options.ts";
 import { isSettled, livingMembers, partitionsByOwner, type Table } from "./table.ts";
 
@@ -10,4 +15,18 @@ export function ringStats(table: Table, owned: number, isCoordinator: boolean): 
     is_rebalancing: !isSettled(table),
     partitions_by_node: partitionsByOwner(table),
   };
+}
+
+/** What a node knows of its own part in the ring. */
+export interface RingInside {
+  /** Milliseconds since the lease was last renewed; infinite before the first time. */
+  readonly leaseAgeMs: number;
+  readonly owned: OwnedStates;
+  /** What has happened to the partitions that this node owns or owned. */
+  readonly moves: MovesReading;
+}
+
+export function ringInside(membership: Membership, ownership: Ownership): RingInside {
+  const { leaseAgeMs } = membership;
+  return { leaseAgeMs, owned: ownership.states(), moves: ownership.counters.read() };
 }

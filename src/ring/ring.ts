@@ -12,7 +12,7 @@ import { newIncarnation } from "./membership.ts";
 import { Ownership, type PartitionsHook } from "./ownership.ts";
 import { RingEmitter } from "./ring-emitter.ts";
 import type { RingOptions, RingStats } from "./ring-options.ts";
-import { ringStats } from "./ring-stats.ts";
+import { type RingInside, ringInside, ringStats } from "./ring-stats.ts";
 import type { Handler } from "./rpc.ts";
 import { agreeOnSettings, historyOf, type Settings } from "./settings.ts";
 import { partitionOf, slotOf } from "./slots.ts";
@@ -179,10 +179,8 @@ export class Ring extends RingEmitter {
 
   /** Whether the table has this incarnation of the node, and its lease holds. */
   get isMember(): boolean {
-    const self = this.#standing.membership.self;
-    return (
-      this.#standing.membership.leaseHolds && memberOf(this.table, self.id)?.incarnation === self.incarnation
-    );
+    const { leaseHolds, self } = this.#standing.membership;
+    return leaseHolds && memberOf(this.table, self.id)?.incarnation === self.incarnation;
   }
 
   /** Whether the table has this incarnation, and what it owns is nobody else's: by its lease or by its backups' grants. */
@@ -281,6 +279,11 @@ export class Ring extends RingEmitter {
     return this.#calls.broadcast(method, payload, timeoutMs);
   }
 
+  /** What no table tells. */
+  inside(): RingInside {
+    return ringInside(this.#standing.membership, this.#ownership);
+  }
+
   stats(): RingStats {
     return ringStats(this.table, this.#ownership.active().length, this.#coordinator.isCoordinator);
   }
@@ -301,8 +304,7 @@ export class Ring extends RingEmitter {
 
   /** Has the coordinator look at the whole ring again; resolves when every partition is settled. */
   async rebalance(timeoutMs = 30_000): Promise<void> {
-    const node = this.coordinator;
-    if (node !== "") await this.call(node, planMethod, undefined, timeoutMs);
+    if (this.coordinator !== "") await this.call(this.coordinator, planMethod, undefined, timeoutMs);
     await this.waitForPartitions(timeoutMs);
   }
 

@@ -17,6 +17,9 @@ export class Keyspace {
   readonly nowMs: number;
   readonly effects: Effect[] = [];
   readonly store: PartitionStore;
+  /** Keys that were asked for and there, or not there. */
+  hits = 0;
+  misses = 0;
   /** Of the write that this run becomes. */
   readonly #version: number;
 
@@ -26,12 +29,15 @@ export class Keyspace {
     this.#version = version;
   }
 
-  /** The value is a view that is valid until something is changed. */
+  /** A lookup, counted as one. The value is a view that is valid until something is changed. */
   get(key: Buffer): StoredEntry | undefined {
-    return this.store.get(key, this.nowMs);
+    const entry = this.store.get(key, this.nowMs);
+    if (entry === undefined) this.misses++;
+    else this.hits++;
+    return entry;
   }
 
-  /** Like {@link get}, but doesn't count as a use. */
+  /** Like {@link get}, but counts neither as a lookup nor as a use of the entry. */
   peek(key: Buffer): StoredEntry | undefined {
     return this.store.peek(key, this.nowMs);
   }
