@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { type Option, optionNames, options } from "../src/cli/options.ts";
 import { errorTable } from "../src/errors.ts";
+import { type LogEventEntry, logEvents } from "../src/log-events.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const lineCountMax = 400;
@@ -67,6 +68,7 @@ const levels: Readonly<Record<string, number>> = {
   storage: 2,
   errors: 1,
   log: 1,
+  "log-events": 1,
   runtime: 1,
   config: 1,
   metrics: 1,
@@ -185,6 +187,49 @@ test("docs/errors.md is the table of errors", async () => {
     "",
   ].join("\n");
   await expect(page).toMatchFileSnapshot("../docs/errors.md");
+});
+
+test("every event of the log is in its table, and every one there is logged", () => {
+  // That name, level and fields of a call are those of the table is the compiler's to check.
+  const logged = shipped
+    .filter(({ path }) => path !== "src/log-events.ts")
+    .flatMap(({ text }) => [...text.matchAll(/\bevent: "([a-z-]+)"/g)].map((match) => match[1]!));
+  expect([...new Set(logged)].sort()).toEqual(Object.keys(logEvents).sort());
+});
+
+test("docs/logs.md is the table of log events", async () => {
+  const rows = Object.entries(logEvents).map(([event, entry]) => {
+    const { level, fields, meaning }: LogEventEntry = entry;
+    const described = Object.entries(fields).map(([name, what]) => `\`${name.replace("?", "")}\`: ${what}`);
+    return `| \`${event}\` | ${level} | ${described.join("; ")} | ${meaning} |`.replaceAll("|  |", "| |");
+  });
+  const page = [
+    "# Logs",
+    "",
+    "A node writes one line per event to stdout: JSON, or on a terminal (`--log-format human`) text. Nothing is written per request, key or",
+    "client that behaves. `--log-level` leaves out what is less important; `silent` leaves out everything.",
+    "",
+    "```json",
+    '{"level":"warn","time":"2026-11-27T20:15:04.482Z","node":"node-1","event":"node-died","member":"node-3","proof":"process","msg":"node-3 is dead: its process is gone"}',
+    "```",
+    "",
+    "Every line has `level`, `time` (UTC, in milliseconds), `event`, `msg` (a sentence for people, which may change) and, but for what the",
+    "process as a whole says, `node`. The events and their fields below are stable; more may be added. No line has a key, a value or a password.",
+    "Where a field is called `error` it is a message, `err` has `type`, `message` and `stack`.",
+    "",
+    "The library gives the same events to the logger that it is given (`log`), and logs nothing without one.",
+    "",
+    "What to alert on: `partitions-lost`, `partitions-orphaned`, `copy-missing` (data is gone or waits), `drain-incomplete`, `isolated`, `fenced`,",
+    "`nats-closed`, `defect`, `defect-survived`. A `…-retry` or `…-unanswered` now and then is no reason to act; many in a row are.",
+    "",
+    "This page is made from `src/log-events.ts`: `npx vitest run tests/tidy.test.ts -u` writes it anew.",
+    "",
+    "| event | level | fields | what it means |",
+    "|---|---|---|---|",
+    ...rows,
+    "",
+  ].join("\n");
+  await expect(page).toMatchFileSnapshot("../docs/logs.md");
 });
 
 /** One row of the page: what the option is, and how its value is written. */

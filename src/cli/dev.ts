@@ -11,7 +11,7 @@ import { CommandError } from "./command-error.ts";
 import { nodeControl } from "./control.ts";
 import { type DoorSlots, slotsOf } from "./door-slot.ts";
 import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
-import { createLog } from "./log.ts";
+import { createLog, type RootLog } from "./log.ts";
 import { httpLimits } from "./node-config.ts";
 import type { Values } from "./options.ts";
 import { openRedis } from "./redis-door.ts";
@@ -66,7 +66,7 @@ export async function dev(values: Values, runtime: Runtime, output: Output): Pro
 async function startNodes(
   values: Values,
   runtime: Runtime,
-  log: ReturnType<typeof createLog>,
+  log: RootLog,
   opened: Opened,
 ): Promise<Reached[]> {
   const store = new MemoryStore(runtime);

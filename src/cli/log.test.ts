@@ -15,7 +15,9 @@ function linesOf(
 
 test("json: one object per event, with its fields", () => {
   const [line = ""] = linesOf({ level: "info", format: "json" }, (log) =>
-    log.child({ node: "node-1" }).info({ event: "serving", http: "h:1" }, "serving on h:1"),
+    log
+      .child({ node: "node-1" })
+      .info({ event: "serving", http: "h:1", platform: "p", nats: "n" }, "serving on h:1"),
   );
   expect(JSON.parse(line)).toEqual({
     level: "info",
@@ -23,13 +25,15 @@ test("json: one object per event, with its fields", () => {
     node: "node-1",
     event: "serving",
     http: "h:1",
+    platform: "p",
+    nats: "n",
     msg: "serving on h:1",
   });
 });
 
 test("human: one line per event, also with an error in it", () => {
   const lines = linesOf({ level: "info", format: "human" }, (log) => {
-    log.info({ event: "serving", many: { a: [1, 2] } }, "serving");
+    log.info({ event: "serving", http: "h:1", platform: { a: [1, 2] }, nats: "n" }, "serving");
     log.error({ event: "defect", err: new Error("broken") }, "a defect");
   });
   expect(lines).toHaveLength(2);
@@ -39,8 +43,8 @@ test("human: one line per event, also with an error in it", () => {
 
 test("below the level nothing is written", () => {
   const write = (log: ReturnType<typeof createLog>): void => {
-    log.debug({ event: "a" }, "a");
-    log.warn({ event: "b" }, "b");
+    log.debug({ event: "stranger", remote: "r", code: "c" }, "a");
+    log.warn({ event: "rejoin-failed", error: "e" }, "b");
   };
   expect(linesOf({ level: "warn", format: "json" }, write)).toHaveLength(1);
   expect(linesOf({ level: "silent", format: "json" }, write)).toHaveLength(0);

@@ -1,6 +1,7 @@
 /** The log of a running node: one line per event, JSON for machines or coloured text for people. */
-import { type Logger, pino } from "pino";
+import { pino } from "pino";
 import pretty from "pino-pretty";
+import type { Log } from "../log.ts";
 
 export interface LogOptions {
   readonly level: "debug" | "info" | "warn" | "error" | "silent";
@@ -10,8 +11,13 @@ export interface LogOptions {
   readonly stream?: NodeJS.WritableStream;
 }
 
-/** A pino logger; `child(fields)` makes one that adds fields to every line. */
-export function createLog({ level, format, stream }: LogOptions): Logger {
+/** `child(fields)` makes one that adds fields to every line. */
+export interface RootLog extends Log {
+  child(fields: object): Log;
+}
+
+/** A pino logger. */
+export function createLog({ level, format, stream }: LogOptions): RootLog {
   const human = format === "human" || (format === "auto" && process.stdout.isTTY === true);
   const settings = {
     level,

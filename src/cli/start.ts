@@ -3,6 +3,7 @@ import { CacheNode } from "../cache/node.ts";
 import type { NodeConfig } from "../config.ts";
 import { connectNats } from "../coordination/nats.ts";
 import { startHttp } from "../http/server.ts";
+import type { Log } from "../log.ts";
 import { tcpTransport } from "../peers/tcp.ts";
 import type { Runtime } from "../runtime.ts";
 import { nodeControl } from "./control.ts";
@@ -44,12 +45,7 @@ interface Running {
 }
 
 /** Whatever was opened is closed again if a later step fails. */
-async function startNode(
-  values: Values,
-  runtime: Runtime,
-  log: ReturnType<typeof createLog>,
-  leave: () => void,
-): Promise<Running> {
+async function startNode(values: Values, runtime: Runtime, log: Log, leave: () => void): Promise<Running> {
   const opened: (() => Promise<void>)[] = [];
   let node: CacheNode | undefined;
   try {

@@ -100,7 +100,10 @@ export class NatsStream {
     this.#life = undefined;
     if (before !== life) this.#past = [...this.#past, before.generation].slice(-pastMax);
     for (const user of this.users) user.suspend();
-    this.session.log.error({ bucket: this.bucket }, "The bucket has lost its data in NATS; it begins anew.");
+    this.session.log.error(
+      { event: "bucket-lost", bucket: this.bucket },
+      "The bucket has lost its data in NATS; it begins anew.",
+    );
     // By then those who wait for an answer of the life before have seen it, and a write can't be based on it any more.
     this.session.runtime.soon(() => {
       this.#life = { ...life };

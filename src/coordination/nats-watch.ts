@@ -168,7 +168,7 @@ export class NatsWatch implements Watch, StreamUser {
     if (isGone(error) || isWentBack(error)) this.#gone += 1;
     else {
       this.#session.log.debug(
-        { bucket: this.#bucket, error: messageOf(error) },
+        { event: "watch-retry", bucket: this.#bucket, error: messageOf(error) },
         "A watch couldn't be resumed; trying again.",
       );
     }

@@ -106,12 +106,12 @@ export class NatsCoordination implements Coordination {
     for await (const status of connection.status()) {
       if (status.type === "disconnect") {
         this.#session.setStatus("disconnected");
-        log.warn({ location }, "The connection to NATS is lost; reconnecting.");
+        log.warn({ event: "nats-disconnected", location }, "The connection to NATS is lost; reconnecting.");
       } else if (status.type === "reconnect") {
         this.#session.setStatus("connected");
-        log.info({ location }, "Connected to NATS again.");
+        log.info({ event: "nats-reconnected", location }, "Connected to NATS again.");
       } else if (status.type === "error") {
-        log.warn({ location, error: status.error.message }, "NATS reported an error.");
+        log.warn({ event: "nats-error", location, error: status.error.message }, "NATS reported an error.");
       }
     }
   }
@@ -120,7 +120,7 @@ export class NatsCoordination implements Coordination {
     if (this.#session.status === "closed") return;
     if (error) {
       this.#session.log.error(
-        { location: this.location, error: messageOf(error) },
+        { event: "nats-closed", location: this.location, error: messageOf(error) },
         "The NATS connection was closed.",
       );
     }
@@ -200,7 +200,7 @@ function warnOfOldCluster(connection: NatsConnection, log: Log, location: string
   const { version = "", cluster = "" } = connection.info ?? {};
   if (cluster === "" || !isOlder(version, clusterVersionMin)) return;
   log.warn(
-    { location, version, cluster },
+    { event: "nats-old", location, version, cluster },
     `The clustered NATS server is ${version}: before ${clusterVersionMin.join(".")} two concurrent writes can both succeed, so upgrade it.`,
   );
 }

@@ -67,7 +67,10 @@ export class EventStreams {
       await this.#door.watch(stream);
     } catch (thrown) {
       if (!(thrown instanceof RingcacheError)) {
-        this.#log.error({ err: thrown }, `defect while the cluster is watched: ${messageOf(thrown)}`);
+        this.#log.error(
+          { event: "defect-survived", where: "http", err: thrown },
+          `defect while the cluster is watched: ${messageOf(thrown)}`,
+        );
       }
       stream.fail(thrown instanceof RingcacheError ? thrown : new RingcacheError("INTERNAL", "A defect."));
     }

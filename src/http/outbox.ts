@@ -40,7 +40,10 @@ export class Outbox {
         send(res, status, body);
       } catch (thrown) {
         // The others aren't to pay for it.
-        this.#log.error({ err: thrown }, `defect while sending an HTTP answer: ${messageOf(thrown)}`);
+        this.#log.error(
+          { event: "defect-survived", where: "http", err: thrown },
+          `defect while sending an HTTP answer: ${messageOf(thrown)}`,
+        );
         res.destroy();
       }
     }

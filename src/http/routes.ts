@@ -127,7 +127,10 @@ function answerThrown({ log }: RouteContext, res: ServerResponse, thrown: unknow
     sendError(res, thrown);
     return;
   }
-  log.error({ err: thrown }, `defect while answering an HTTP request: ${messageOf(thrown)}`);
+  log.error(
+    { event: "defect-survived", where: "http", err: thrown },
+    `defect while answering an HTTP request: ${messageOf(thrown)}`,
+  );
   if (res.headersSent) res.destroy();
   else sendError(res, new RingcacheError("INTERNAL", "A defect of ringcache; its log says more."));
 }

@@ -115,7 +115,12 @@ class HttpServer extends Server {
         fail(cause);
       }
     });
-    this.on("error", (error) => log.error({ err: error }, "the HTTP port can't accept a connection"));
+    this.on("error", (error) =>
+      log.error(
+        { event: "door-failed", door: "http", err: error },
+        "the HTTP port can't accept a connection",
+      ),
+    );
     const address = this.address();
     return typeof address === "object" && address !== null ? address.port : port;
   }

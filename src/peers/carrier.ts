@@ -38,7 +38,7 @@ export function deliverReply(context: LinkContext, calls: PendingCalls, callId: 
   try {
     handler.reply(reply);
   } catch (error) {
-    context.log.error({ code: "INTERNAL", err: error }, "a call's handler threw");
+    context.log.error({ event: "defect-survived", where: "peers", err: error }, "a call's handler threw");
   }
 }
 

@@ -109,7 +109,8 @@ export class Dial implements StreamHandlers, FrameHandler, RequestsOwner {
   invalid(code: "FRAME_INVALID" | "OVERLOADED" | "VALUE_TOO_LARGE" | "INTERNAL", why: string): void {
     if (this.#over) return;
     const { id, host, port } = this.#peer;
-    this.#context.log.warn({ peer: id, host, port, code }, `closing the link: ${why}`);
+    const remote = `${host}:${port}`;
+    this.#context.log.warn({ event: "link-closed", peer: id, remote, code }, `closing the link: ${why}`);
     this.#finish("lost", new RingcacheError(code, why));
   }
 

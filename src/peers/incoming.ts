@@ -145,9 +145,10 @@ export class IncomingLink implements StreamHandlers, FrameHandler, RequestsOwner
   invalid(code: "FRAME_INVALID" | "OVERLOADED" | "VALUE_TOO_LARGE" | "INTERNAL", why: string): void {
     if (this.#over) return;
     const from = this.#requests?.from;
-    const fields = { peer: from?.id, remote: this.#stream.remote, code };
-    if (from === undefined) this.#context.log.debug(fields, `turned a stranger away: ${why}`);
-    else this.#context.log.error(fields, `closing the link: ${why}`);
+    const { log } = this.#context;
+    const { remote } = this.#stream;
+    if (from === undefined) log.debug({ event: "stranger", remote, code }, `turned a stranger away: ${why}`);
+    else log.warn({ event: "link-closed", peer: from.id, remote, code }, `closing the link: ${why}`);
     this.destroy();
   }
 

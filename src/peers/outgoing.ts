@@ -368,7 +368,10 @@ export class OutgoingLink implements DialOwner, CarrierUser {
   }
 
   #defect(error: unknown): void {
-    this.#context.log.error({ peer: this.peer.id, code: "INTERNAL", err: error }, "a call's handler threw");
+    this.#context.log.error(
+      { event: "defect-survived", where: "peers", peer: this.peer.id, err: error },
+      "a call's handler threw",
+    );
   }
 }
 
@@ -378,7 +381,7 @@ export function failSoon(context: LinkContext, handler: CallHandler, error: Ring
     try {
       handler.failed(error);
     } catch (thrown) {
-      context.log.error({ code: "INTERNAL", err: thrown }, "a call's handler threw");
+      context.log.error({ event: "defect-survived", where: "peers", err: thrown }, "a call's handler threw");
     }
   });
 }

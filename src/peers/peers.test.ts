@@ -241,13 +241,13 @@ describe.each([
 
   it("closes a link whose replies pile up beyond the bound, and logs why", async () => {
     const transport = transportOf();
-    const errors: object[] = [];
-    const log = { ...silentLog, error: (fields: object) => void errors.push(fields) };
+    const warnings: object[] = [];
+    const log = { ...silentLog, warn: (fields: object) => void warnings.push(fields) };
     const { address } = await listening(b, { transport, queuedBytesMax: 1_000, log });
     const from = make(a, { transport });
     const error = await failure(from, address, echo, 10_000, Buffer.alloc(2_000));
     expect([error.code, error.outcome]).toEqual(["LINK_LOST", "unknown"]);
-    expect(errors).toMatchObject([{ peer: "a", code: "OVERLOADED" }]);
+    expect(warnings).toMatchObject([{ event: "link-closed", peer: "a", code: "OVERLOADED" }]);
   });
 
   it("never sends a call whose deadline passed before the link was open", async () => {

@@ -342,7 +342,10 @@ export class Peers implements IncomingOwner {
       try {
         listener(peer, event);
       } catch (error) {
-        this.#context.log.error({ peer: peer.id, code: "INTERNAL", err: error }, "a link listener threw");
+        this.#context.log.error(
+          { event: "defect-survived", where: "peers", peer: peer.id, err: error },
+          "a link listener threw",
+        );
       }
     }
   }

@@ -354,7 +354,10 @@ export class Connection extends Session implements Reader {
 
   /** A defect met in serving this client: the others aren't to pay for it. */
   fail(thrown: unknown): void {
-    this.context.log.error({ err: thrown }, `defect while serving a Redis client: ${messageOf(thrown)}`);
+    this.context.log.error(
+      { event: "defect-survived", where: "redis", err: thrown },
+      `defect while serving a Redis client: ${messageOf(thrown)}`,
+    );
     this.destroy();
   }
 

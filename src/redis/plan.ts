@@ -62,7 +62,10 @@ function carryOut(call: Call, planner: Planner, other: Handler | undefined): voi
       // A defect: nobody is to wait for this reply, and for all that come after it, in vain.
       out.truncate(size);
       out.error(`ERR INTERNAL ${messageOf(thrown)}`);
-      call.context.log.error({ err: thrown }, "defect while a reply to a Redis command was written");
+      call.context.log.error(
+        { event: "defect-survived", where: "redis", err: thrown },
+        "defect while a reply to a Redis command was written",
+      );
     }
     call.end();
   });

@@ -110,7 +110,12 @@ class RedisServer implements RedisContext {
         fail(cause);
       }
     });
-    server.on("error", (error) => log.error({ err: error }, "the Redis port can't accept a connection"));
+    server.on("error", (error) =>
+      log.error(
+        { event: "door-failed", door: "redis", err: error },
+        "the Redis port can't accept a connection",
+      ),
+    );
     const address = server.address();
     if (typeof address === "object" && address !== null) this.port = address.port;
     return this.port;
