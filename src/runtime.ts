@@ -13,7 +13,7 @@ export interface Timer {
 export interface Runtime {
   /** Milliseconds, with a fraction, on a clock that never goes back. Leases and deadlines are measured on it. */
   monotonicMs(): number;
-  /** Milliseconds since 1970-01-01 UTC. Only expiry times, which outlive a process, are measured on it. */
+  /** Milliseconds since 1970-01-01 UTC. Only what outlives a process is measured on it: expiry times; and what people read. */
   wallMs(): number;
   /** Runs `fn` once after `delayMs` (at least 0). A pending timer doesn't keep the process alive. */
   after(delayMs: number, fn: () => void): Timer;
@@ -22,6 +22,8 @@ export interface Runtime {
   randomBytes(size: number): Buffer;
   /** Uniform in [0, 1). For jitter, never for secrets. */
   random(): number;
+  /** The most by which the event loop was late in the last second, up to two; absent where there is none of its own. */
+  loopDelayMs?(): number;
 }
 
 class SystemTimer implements Timer {
@@ -38,6 +40,42 @@ class SystemTimer implements Timer {
   }
 }
 
+const probeEveryMs = 50;
+const probesPerWindow = 20;
+
+/** Sees how late a timer is. Node's own histogram loses the interval in which it is reset: a stall right then goes unseen. */
+class LoopProbe {
+  #dueMs = 0;
+  #probes = 0;
+  #windowMs = 0;
+  #lastWindowMs = 0;
+
+  constructor() {
+    this.#arm();
+  }
+
+  get worstMs(): number {
+    return Math.max(this.#windowMs, this.#lastWindowMs);
+  }
+
+  #arm(): void {
+    this.#dueMs = performance.now() + probeEveryMs;
+    setTimeout(() => this.#look(), probeEveryMs).unref();
+  }
+
+  #look(): void {
+    this.#windowMs = Math.max(this.#windowMs, performance.now() - this.#dueMs, 0);
+    if (++this.#probes % probesPerWindow === 0) {
+      this.#lastWindowMs = this.#windowMs;
+      this.#windowMs = 0;
+    }
+    this.#arm();
+  }
+}
+
+/** One per process, from when it is first asked. */
+let loopProbe: LoopProbe | undefined;
+
 export const systemRuntime: Runtime = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
@@ -45,6 +83,10 @@ export const systemRuntime: Runtime = {
   soon: (fn) => void setImmediate(fn),
   randomBytes: (size) => randomBytes(size),
   random: () => Math.random(),
+  loopDelayMs: () => {
+    loopProbe ??= new LoopProbe();
+    return loopProbe.worstMs;
+  },
 };
 
 /** What this process may use, in bytes: what the machine has, or its container, if that has less. */

@@ -75,7 +75,7 @@ export class CacheNode implements Door {
     this.#config = config;
     this.#parts = parts;
     this.#runtime = runtime;
-    this.#view = new ClusterView({ ring, runtime, ...config, measure: () => measures(ring, parts) });
+    this.#view = new ClusterView({ ring, runtime, ...config, measure: () => measures(ring, parts, runtime) });
     this.#review = this.#scheduleReview();
   }
 
@@ -141,7 +141,7 @@ export class CacheNode implements Door {
   }
 
   lookUp(key: Buffer, done: LookedUp): void {
-    const execute: Door["execute"] = (command, ended) => this.execute(command, ended);
+    const execute: Door["execute"] = (command, ended) => this.execute(command, ended, undefined, Via.http);
     lookUp({ ring: this.ring, runtime: this.#runtime, execute }, key, done);
   }
 
@@ -221,12 +221,15 @@ interface Parts {
   readonly counters: OperationCounters | undefined;
 }
 
-/** What a node counts of itself, as it is now. */
-function measures(ring: Ring, { partitions, keeper, stores }: Parts): Measures {
-  const { entries, evicted } = partitions.totals();
+/** What a node shows of itself every second: less than a snapshot, which looks at every row of the table. */
+function measures(ring: Ring, parts: Parts, runtime: Runtime): Measures {
+  const { partitions, keeper, stores, counters } = parts;
+  const { entries, evicted, hits, misses } = partitions.totals();
   return {
-    entries,
-    evicted,
+    incarnation: ring.incarnation,
+    atMs: runtime.monotonicMs(),
+    operations: (counters ?? new OperationCounters(runtime)).read(),
+    ...{ entries, evicted, hits, misses },
     backupEntries: keeper.backups().entries,
     memoryBytes: stores.memory.usedBytes,
     memoryMaxBytes: stores.memory.limitBytes,

@@ -5,12 +5,14 @@ import { MapDoor } from "../../tests/support/map-door.ts";
 import { eventKinds } from "../cache/cluster/report.ts";
 import { type Measures, Sampler } from "../cache/cluster/sampler.ts";
 import { type ErrorCode, errorTable } from "../errors.ts";
+import { OperationCounters } from "../metrics/operations.ts";
 import { systemRuntime } from "../runtime.ts";
 import { defaultHttpLimits } from "./limits.ts";
 
 const measures: Measures = {
   ...{ entries: 0, backupEntries: 0, memoryBytes: 0, memoryMaxBytes: 0, evicted: 0 },
-  coordination: "connected",
+  ...{ incarnation: "a", atMs: 0, hits: 0, misses: 0, coordination: "connected" },
+  operations: new OperationCounters(new ManualRuntime()).read(),
 };
 
 describe("docs/http.md", () => {

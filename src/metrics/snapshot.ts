@@ -104,8 +104,11 @@ export interface Rates {
   readonly p99Ms: number | undefined;
 }
 
+/** What rates are made of. */
+export type Counted = Pick<NodeSnapshot, "incarnation" | "atMs" | "operations" | "hits" | "misses">;
+
 /** What happened between two snapshots of one node; undefined if they aren't of one incarnation or there is no time between them. */
-export function ratesBetween(before: NodeSnapshot, after: NodeSnapshot): Rates | undefined {
+export function ratesBetween(before: Counted, after: Counted): Rates | undefined {
   const seconds = (after.atMs - before.atMs) / 1_000;
   if (before.incarnation !== after.incarnation || seconds <= 0) return undefined;
   const [was, is] = [totalsOf(before), totalsOf(after)];
@@ -121,7 +124,7 @@ export function ratesBetween(before: NodeSnapshot, after: NodeSnapshot): Rates |
   };
 }
 
-function totalsOf({ operations }: NodeSnapshot): { operations: number; failures: number } {
+function totalsOf({ operations }: Counted): { operations: number; failures: number } {
   let [all, failures] = [0, 0];
   for (const [ok = 0, ...failed] of operations.counts.flat()) {
     const failedHere = failed.reduce((sum, count) => sum + count, 0);
@@ -131,6 +134,6 @@ function totalsOf({ operations }: NodeSnapshot): { operations: number; failures:
   return { operations: all, failures };
 }
 
-function latencyOf({ operations }: NodeSnapshot): ReturnType<typeof sumOf> {
+function latencyOf({ operations }: Counted): ReturnType<typeof sumOf> {
   return sumOf(operations.latency.flat());
 }

@@ -90,6 +90,30 @@ test("any node shows all nodes, what they measure, and what happens to them", as
   b.unwatch(watcher);
 });
 
+test("rates, hits and latencies are of the last second", async () => {
+  const a = await start("a");
+  await a.ring.waitForPartitions();
+  const watcher = new Watcher();
+  await a.watch(watcher);
+  const get = (key: string): Command => ({
+    ...{ op: Op.get, key: Buffer.from(key), value: noBytes, expiresAtMs: 0, expected: undefined },
+  });
+  const set: Command = { ...get("there"), op: Op.set, value: Buffer.from("x") };
+  a.execute(set, () => {});
+  await until(() => {
+    for (let i = 0; i < 64; i++) {
+      a.execute(get("there"), () => {});
+      a.execute(get("not there"), () => {});
+    }
+    return watcher.samples.a?.hit_ratio === 0.5;
+  }, "half of the reads find something");
+  expect(watcher.samples.a!.operations_per_second).toBeGreaterThan(64);
+  expect(watcher.samples.a!.latency_p50_seconds).toBeGreaterThan(0);
+  expect(watcher.samples.a!.latency_p99_seconds).toBeLessThan(1);
+  expect(watcher.samples.a!.event_loop_delay_seconds).toBeGreaterThanOrEqual(0);
+  a.unwatch(watcher);
+});
+
 test("looking a key up doesn't count as a use of it", async () => {
   const a = await start("a");
   const b = await start("b");

@@ -1,4 +1,5 @@
 /** Measures this node once a second and keeps the last minutes, so that whoever begins to watch sees what came before. */
+import { type Counted, ratesBetween } from "../../metrics/snapshot.ts";
 import type { Runtime, Timer } from "../../runtime.ts";
 import type { NodeSample, SampleHistory } from "./report.ts";
 
@@ -7,7 +8,7 @@ export const sampleEveryMs = 1_000;
 const samplesMax = 180;
 
 /** Running totals and present states. */
-export interface Measures {
+export interface Measures extends Counted {
   readonly entries: number;
   readonly backupEntries: number;
   readonly memoryBytes: number;
@@ -66,19 +67,20 @@ export class Sampler {
     const { runtime, measure } = this.#options;
     const nowMs = runtime.monotonicMs();
     const now = measure();
-    const seconds = Math.max(nowMs - this.#beforeMs, 1) / 1000;
+    const spanSeconds = Math.max(nowMs - this.#beforeMs, 1) / 1000;
+    const rates = ratesBetween(this.#before, now);
     const sample: NodeSample = {
       at_ms: Math.round(runtime.wallMs()),
-      operations_per_second: null,
-      hit_ratio: null,
-      latency_p50_seconds: null,
-      latency_p99_seconds: null,
-      event_loop_delay_seconds: null,
+      operations_per_second: rates === undefined ? null : Math.round(rates.operationsPerSecond),
+      hit_ratio: rounded(rates?.hitRatio, 4),
+      latency_p50_seconds: secondsOf(rates?.p50Ms),
+      latency_p99_seconds: secondsOf(rates?.p99Ms),
+      event_loop_delay_seconds: secondsOf(runtime.loopDelayMs?.()),
       memory_bytes: now.memoryBytes,
       memory_max_bytes: now.memoryMaxBytes,
       entries: now.entries,
       backup_entries: now.backupEntries,
-      evicted_per_second: Math.round((now.evicted - this.#before.evicted) / seconds),
+      evicted_per_second: Math.round((now.evicted - this.#before.evicted) / spanSeconds),
       rss_bytes: process.memoryUsage.rss(),
       uptime_seconds: Math.round((nowMs - this.#startedAtMs) / 1000),
       coordination: now.coordination,
@@ -97,4 +99,13 @@ export class Sampler {
       this.#options.sampled(sample);
     });
   }
+}
+
+function rounded(value: number | undefined, digits: number): number | null {
+  return value === undefined ? null : Number(value.toFixed(digits));
+}
+
+/** To the microsecond. */
+function secondsOf(ms: number | undefined): number | null {
+  return rounded(ms === undefined ? undefined : ms / 1000, 6);
 }
