@@ -284,6 +284,11 @@ export const logEvents = {
     fields: { epoch },
     meaning: "NATS has lost the table. It stays in force here, and is written back.",
   },
+  "table-overheard": {
+    level: "info",
+    fields: { epoch, from: "the member that told it" },
+    meaning: "NATS can't be reached, and this node has learned a newer table from another one.",
+  },
   "table-restored": { level: "warn", fields: { epoch }, meaning: "This node has written the table back." },
   "restore-waits": {
     level: "error",

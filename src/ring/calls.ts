@@ -14,6 +14,7 @@ export const PeerKind = {
   replica: 5,
   lastTable: 6,
   pressure: 7,
+  newerTable: 8,
 } as const;
 
 /** Until the owner is looked up again, after it wasn't the owner or couldn't be reached. */

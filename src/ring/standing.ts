@@ -16,6 +16,7 @@ import { clockDriftMax, Membership } from "./membership.ts";
 import { Restorer } from "./restorer.ts";
 import type { Settings } from "./settings.ts";
 import { type Member, memberOf, type Row, type Table } from "./table.ts";
+import { TableExchange } from "./table-exchange.ts";
 import type { TableStore } from "./table-store.ts";
 
 const proofsMax = 1_024;
@@ -52,6 +53,7 @@ export class Standing {
   readonly #contacts: Contacts;
   readonly #isolation: Isolation;
   readonly #restorer: Restorer;
+  readonly #exchange: TableExchange;
   /** Incarnations whose processes are known to be dead. */
   readonly #proofs = new Set<string>();
   /** When each of the latest tables that made this node wait was first acted on. */
@@ -117,6 +119,15 @@ export class Standing {
       membership: this.membership,
       isCutOff: () => options.coordination.status === "disconnected",
       isDead: (peer) => this.isDead(peer),
+    });
+    this.#exchange = new TableExchange({
+      runtime,
+      log,
+      peers,
+      tables,
+      selfId: self.id,
+      intervalMs: pingIntervalMs(heartbeatMs, leaseMs),
+      isCutOff: () => options.coordination.status === "disconnected" || !this.membership.leaseHolds,
     });
     this.#schedule();
   }
@@ -192,6 +203,7 @@ export class Standing {
     this.#timer?.cancel();
     this.#isolation.stop();
     this.#restorer.stop();
+    this.#exchange.stop();
     this.#contacts.stop();
     this.membership.stop();
   }

@@ -177,6 +177,21 @@ export class TableStore {
     this.#replace(table);
   }
 
+  /** What the store holds as far as this node knows, to tell who knows only `epoch`; undefined if that isn't newer. */
+  published(epoch: number): { value: Uint8Array; revision: number; generation: string } | undefined {
+    const { generation } = this;
+    if (this.isRestoring || this.#revision === 0 || generation === "") return undefined;
+    if (this.#table.epoch <= epoch) return undefined;
+    return { value: encodeTable(this.#table), revision: this.#revision, generation };
+  }
+
+  /** What another node has seen {@link published} in this life of the store, as if the watch had shown it. True if it was new. */
+  overhear(value: Uint8Array, revision: number): boolean {
+    const { epoch } = this.#table;
+    if (!this.isRestoring && epoch > 0) this.#adopt(value, revision);
+    return this.#table.epoch > epoch;
+  }
+
   async #publish(change: (table: Table) => Table | undefined): Promise<void> {
     let delayMs = retryDelayMs;
     for (;;) {
