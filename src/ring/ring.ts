@@ -372,9 +372,15 @@ export class Ring extends RingEmitter {
     await this.stop();
   }
 
-  /** Somebody is there to hand partitions to. */
+  /** Somebody may be there to hand partitions to; the records of members, or the table, may not have been seen here yet. */
   #hasOthers(): boolean {
-    return this.#standing.membership.living().some((member) => !member.leaving && member.id !== this.nodeId);
+    const { membership } = this.#standing;
+    const records = membership.living();
+    const known = new Set(records.map(({ id }) => id));
+    const named = livingMembers(this.table).filter(
+      (member) => !known.has(member.id) && !membership.isGone(member),
+    );
+    return [...records, ...named].some(({ id, leaving }) => !leaving && id !== this.nodeId);
   }
 
   async #rejoin(): Promise<void> {

@@ -146,7 +146,7 @@ test("a member that is gone doesn't keep the others from being asked again", asy
 
 test("a table of another life of the store isn't told: its revisions mean nothing here", async () => {
   const [a, b] = await pair();
-  store.wipe("ring");
+  store.wipe();
   await runtime.settle();
   await a.tables.writeBack();
   await runtime.settle();

@@ -31,3 +31,14 @@ test("a table that only one of two has seen when NATS goes away gets to the othe
   expect(report.violations).toEqual([]);
   expect(report.lines.some((line) => line.includes("table-overheard"))).toBe(true);
 });
+
+test("a node that leaves and hasn't seen the others' records yet hands over first", async () => {
+  const schedule: Fault[] = [
+    { kind: "join", atMs: 3, node: 998, other: 115, forMs: 0, size: 1 },
+    { kind: "store-stop", atMs: 634, node: 649, other: 472, forMs: 5_822, size: 0 },
+    { kind: "leave", atMs: 1_684, node: 557, other: 596, forMs: 0, size: 0 },
+  ];
+  const report = await runScenario(401_459, { schedule });
+  expect(report.settings.backups).toBe(0);
+  expect(report.violations).toEqual([]);
+});
