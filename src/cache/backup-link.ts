@@ -7,7 +7,7 @@ import type { CallHandler, PeerAddress } from "../peers/messages.ts";
 import type { Peers } from "../peers/peers.ts";
 import { PeerKind } from "../ring/calls.ts";
 import type { Runtime, Timer } from "../runtime.ts";
-import { decodeRefusals, putWrite, type Receipt, Refusal, writeSizeBytes } from "./write-wire.ts";
+import { decodeRefusals, type OneWrite, putWrite, Refusal, writeSizeBytes } from "./write-wire.ts";
 
 const batchBytes = 64 * 1024;
 /** Batches of the common size that are kept for use again. */
@@ -28,14 +28,6 @@ export interface WriteStream {
   confirmed(lsn: number): void;
   /** The backup has no copy that this stream belongs to. */
   refused(): void;
-}
-
-export interface OneWrite {
-  readonly kind: number;
-  readonly key: Buffer;
-  readonly value: Uint8Array;
-  readonly expiresAtMs: number;
-  readonly receipt: Receipt | undefined;
 }
 
 export interface BackupLinkOptions {

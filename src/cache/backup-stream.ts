@@ -1,7 +1,8 @@
 /** One partition's writes to one backup: which of them it has, and whether they may be acknowledged without it. */
 import type { PeerIdentity } from "../peers/messages.ts";
 import type { Member } from "../ring/table.ts";
-import type { BackupLink, OneWrite, WriteStream } from "./backup-link.ts";
+import type { BackupLink, WriteStream } from "./backup-link.ts";
+import type { OneWrite } from "./write-wire.ts";
 
 /** What a stream tells the partition that it belongs to. */
 export interface StreamOwner {

@@ -96,8 +96,17 @@ export interface CopiesOptions {
   refuses(partition: number): boolean;
   /** The epoch of the latest owner that this node's table knows. */
   since(partition: number): number;
+  /** This node's incarnation. */
+  self(): string;
+  /** A write that this node's router sent to the owner is on all copies that must have it; see `Write.completes`. */
+  completed(sequence: number, found: boolean | Buffer): void;
   /** Whether this node, as the owner since that epoch, may still make a backup of the copy of that session. */
   needs(partition: number, since: number, session: number): boolean;
+}
+
+interface Completed {
+  readonly sequence: number;
+  readonly found: boolean | Buffer;
 }
 
 export class Copies {
@@ -156,14 +165,17 @@ export class Copies {
   serveWrites(request: IncomingRequest): void {
     const refusals = new Map<number, number>();
     const from = request.from.incarnation;
+    const completed: Completed[] = [];
     readWrites(request.payload, (write) => {
-      const refusal = this.#write(write, from);
+      const refusal = this.#write(write, from, completed);
       if (refusal !== 0) refusals.set(write.session, refusal);
     });
     request.reply(encodeRefusals(refusals));
+    // Last: whoever is told so may do anything.
+    for (const { sequence, found } of completed) this.#options.completed(sequence, found);
   }
 
-  #write(write: Write, from: string): number {
+  #write(write: Write, from: string, completed: Completed[]): number {
     const { partition, session, lsn } = write;
     const copy = this.#copies.get(partition);
     const isVoid = copy === undefined || copy.session !== session || copy.from !== from;
@@ -184,6 +196,7 @@ export class Copies {
     if (write.receipt !== undefined) {
       const { origin, sequence, oldest } = write.receipt;
       copy.receipts.record(origin, sequence, oldest, found);
+      if (write.completes && origin === this.#options.self()) completed.push({ sequence, found });
     }
     return 0;
   }

@@ -49,6 +49,7 @@ beforeEach(() => {
     partitions,
     stores: testStores(),
     wake: () => {},
+    completed: () => {},
   });
   keeper.own(0, becomes({ owner: "a", came: "empty" }));
   keeper.activate(0);

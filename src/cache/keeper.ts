@@ -32,6 +32,8 @@ export interface KeeperOptions {
   readonly stores: Stores;
   /** Lets what waits for the partition try again. */
   wake(partition: number): void;
+  /** See {@link Router.completed}. */
+  completed(sequence: number, found: boolean | Buffer): void;
 }
 
 export interface CopyState {
@@ -58,13 +60,15 @@ export class CacheKeeper implements PartitionKeeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
-    const { ring, log, partitions, stores, runtime } = options;
+    const { ring, log, partitions, stores, runtime, completed } = options;
     this.#pace = new Pace(runtime);
     this.#copies = new Copies({
       log,
       stores,
       refuses: (partition) => ring.state === "left" || ring.holds(partition),
       since: (partition) => ring.table.rows[partition]?.since ?? 0,
+      self: () => ring.incarnation,
+      completed,
       needs: (partition, since, session) => {
         const owned = partitions.find(partition);
         return owned?.since === since && owned.streams.some((stream) => stream.session === session);

@@ -13,12 +13,12 @@ import type { ClusterReport, ClusterWatcher } from "./cluster/report.ts";
 import type { Measures } from "./cluster/sampler.ts";
 import type { Command, Done, Door, LookedUp, OwnerReport, StatsReport, StatusReport } from "./command.ts";
 import { CacheKeeper, type CopyState } from "./keeper.ts";
-import { waitingMax } from "./owned-partition.ts";
 import { Partitions } from "./partitions.ts";
 import { statsReport, statusReport } from "./reports.ts";
 import { Router } from "./router.ts";
 import { snapshotOf } from "./snapshot.ts";
 import { Stores } from "./stores.ts";
+import { waitingMax } from "./unsettled.ts";
 import { waitersMax } from "./waiting-room.ts";
 
 const reviewEveryMs = 60_000;
@@ -51,7 +51,17 @@ export class CacheNode implements Door {
         keeper: (joining) => {
           const router = new Router(joining, runtime, partitions, counters);
           const wake = (partition: number): void => router.room.wake(partition);
-          const keeper = new CacheKeeper({ ring: joining, runtime, log, partitions, stores, wake });
+          const completed = (sequence: number, found: boolean | Buffer): void =>
+            router.completed(sequence, found);
+          const keeper = new CacheKeeper({
+            ring: joining,
+            runtime,
+            log,
+            partitions,
+            stores,
+            wake,
+            completed,
+          });
           joining.on("table", () => keeper.tableChanged());
           joining.on("fenced", () => keeper.forgetCopies());
           joining.on("lost", (lost) =>

@@ -14,7 +14,8 @@ import { encodeEffects } from "./steps/effects.ts";
 import { Keyspace } from "./steps/keyspace.ts";
 import { carryOut } from "./steps/run.ts";
 import { decodeSteps, encodeResults, runAdds } from "./steps/step.ts";
-import { type Receipt, WriteKind } from "./write-wire.ts";
+import { Unsettled, type Waiting, waitingMax } from "./unsettled.ts";
+import { type OneWrite, type Receipt, WriteKind } from "./write-wire.ts";
 
 /** All that a partition is, and that a copy of it has. */
 export interface Partition {
@@ -23,25 +24,6 @@ export interface Partition {
   /** The number of the last write that was applied. */
   lsn: number;
 }
-
-/** An answer that waits for the backups. One of the two is called, once. */
-export interface Waiting {
-  readonly deadlineAtMs: number;
-  acknowledged(): void;
-  /** Of a write the outcome is unknown; a read has simply not been answered. */
-  failed(error: RingcacheError): void;
-}
-
-interface Place {
-  readonly lsn: number;
-  /** Undefined: nobody waits for it, any more or at all. */
-  waiting: Waiting | undefined;
-  /** The key that was written, as the dirty keys name it; empty if it only waits for the writes before it. */
-  readonly key: string;
-}
-
-/** Answers of one partition that wait for its backups. */
-export const waitingMax = 65_536;
 
 export class OwnedPartition implements StreamOwner {
   readonly partition: number;
@@ -71,10 +53,7 @@ export class OwnedPartition implements StreamOwner {
   readonly #node: string;
   /** Something has moved: what waits for it looks again. */
   readonly #progress = new Set<() => void>();
-  #queue: Place[] = [];
-  #head = 0;
-  /** By key, the number of the last write that not all backups have. */
-  readonly #dirty = new Map<string, number>();
+  readonly #unsettled = new Unsettled();
   #settled: number;
   #closed = false;
   /** The keys of the last run. */
@@ -92,7 +71,7 @@ export class OwnedPartition implements StreamOwner {
 
   /** How many answers wait. */
   get waiting(): number {
-    return this.#queue.length - this.#head;
+    return this.#unsettled.waiting;
   }
 
   /** Every write up to this one is on all backups. */
@@ -145,7 +124,9 @@ export class OwnedPartition implements StreamOwner {
       this.data.receipts.record(receipt.origin, receipt.sequence, receipt.oldest, found);
     }
     this.mustWait =
-      this.data.lsn > lsn ? this.#settled < this.data.lsn : this.#dirty.size > 0 && this.#isDirty(command);
+      this.data.lsn > lsn
+        ? this.#settled < this.data.lsn
+        : !this.#unsettled.isEmpty && this.#isDirty(command);
     // A value is a view of what the next write may change.
     if (this.mustWait && reply.value.length > 0) reply = { ...reply, value: Buffer.from(reply.value) };
     if (this.mustWait && (this.data.lsn > lsn ? planted.ackBeforeBackups : planted.readUnreplicated)) {
@@ -165,10 +146,7 @@ export class OwnedPartition implements StreamOwner {
    * in the turn of the {@link apply} that must wait.
    */
   wait(waiting: Waiting): void {
-    const last = this.#queue.at(-1);
-    if (last?.lsn === this.data.lsn && last.waiting === undefined && this.#queue.length > this.#head) {
-      last.waiting = waiting;
-    } else this.#queue.push({ lsn: this.data.lsn, waiting, key: "" });
+    this.#unsettled.wait(this.data.lsn, waiting);
   }
 
   /** Removes expired entries, as a write of the owner's own; returns how many entries were looked at. */
@@ -190,21 +168,8 @@ export class OwnedPartition implements StreamOwner {
 
   /** Fails the answers whose time is over: the writes themselves go on. */
   expire(nowMs: number): void {
-    for (let i = this.#head; i < this.#queue.length; i++) {
-      const place = this.#queue[i]!;
-      if (place.waiting === undefined || place.waiting.deadlineAtMs > nowMs) continue;
-      const { waiting } = place;
-      place.waiting = undefined;
-      waiting.failed(
-        new RingcacheError(
-          "DEADLINE_EXCEEDED",
-          `the backups of partition ${this.partition} did not confirm in time`,
-          {
-            outcome: "unknown",
-          },
-        ),
-      );
-    }
+    const why = `the backups of partition ${this.partition} did not confirm in time`;
+    this.#unsettled.expire(nowMs, () => new RingcacheError("DEADLINE_EXCEEDED", why, { outcome: "unknown" }));
   }
 
   /** Resolves once `holds`, looked at whenever a backup has made progress; false if the partition was closed. */
@@ -225,7 +190,7 @@ export class OwnedPartition implements StreamOwner {
     let settled = this.data.lsn;
     for (const { required, acked } of this.streams) if (required && acked < settled) settled = acked;
     if (settled > this.#settled) this.#settled = settled;
-    this.#acknowledge();
+    this.#unsettled.settle(this.#settled);
     for (const look of [...this.#progress]) look();
   }
 
@@ -240,13 +205,10 @@ export class OwnedPartition implements StreamOwner {
     this.#closed = true;
     this.serving = false;
     // First: a stream that closes is needed no more, and what waits for it must not be acknowledged therefore.
-    const waiting = this.#queue.slice(this.#head);
-    this.#queue = [];
-    this.#head = 0;
-    this.#dirty.clear();
+    const waiting = this.#unsettled.clear();
     for (const stream of this.streams) stream.close();
     this.streams = [];
-    for (const place of waiting) place.waiting?.failed(error);
+    for (const one of waiting) one.failed(error);
     for (const look of [...this.#progress]) look();
   }
 
@@ -319,17 +281,14 @@ export class OwnedPartition implements StreamOwner {
 
   /** Whether the command has read what not all backups have. */
   #isDirty({ op, key }: Command): boolean {
-    if (op !== Op.run) return this.#dirty.has(nameOf(key));
-    return this.#named.length === 0 || this.#named.some((one) => this.#dirty.has(nameOf(one)));
+    if (op !== Op.run) return this.#unsettled.has(key);
+    return this.#named.length === 0 || this.#named.some((one) => this.#unsettled.has(one));
   }
 
   /** The last write has changed this key too. */
   #soil(key: Buffer): void {
     const { lsn } = this.data;
-    if (this.#settled >= lsn) return;
-    const name = nameOf(key);
-    this.#dirty.set(name, lsn);
-    this.#queue.push({ lsn, waiting: undefined, key: name });
+    if (this.#settled < lsn) this.#unsettled.add(lsn, key);
   }
 
   #replicate(
@@ -340,43 +299,33 @@ export class OwnedPartition implements StreamOwner {
     receipt: Receipt | undefined,
   ): void {
     const lsn = ++this.data.lsn;
-    let required = false;
-    for (const stream of this.streams) {
-      stream.write(this.partition, lsn, this.#settled, { kind, key, value, expiresAtMs, receipt });
-      required ||= stream.required;
+    if (this.streams.length > 0) {
+      const completes = receipt !== undefined && this.#isOnlyBackup(receipt.origin);
+      const write: OneWrite = { kind, completes, key, value, expiresAtMs, receipt };
+      for (const stream of this.streams) stream.write(this.partition, lsn, this.#settled, write);
     }
-    if (!required) {
-      this.#settled = lsn;
-      return;
-    }
-    const name = nameOf(key);
-    this.#dirty.set(name, lsn);
-    this.#queue.push({ lsn, waiting: undefined, key: name });
+    if (this.streams.some(isRequired)) this.#unsettled.add(lsn, key);
+    else this.#settled = lsn;
   }
 
-  #acknowledge(): void {
-    const settled = this.#settled;
-    while (this.#head < this.#queue.length) {
-      const place = this.#queue[this.#head]!;
-      if (place.lsn > settled) break;
-      this.#head++;
-      if (place.key !== "" && this.#dirty.get(place.key) === place.lsn) this.#dirty.delete(place.key);
-      const { waiting } = place;
-      place.waiting = undefined;
-      waiting?.acknowledged();
+  /** Whether this incarnation holds the only copy that a write waits for, and the table says so: nobody else could be promoted. */
+  #isOnlyBackup(incarnation: string): boolean {
+    let only: BackupStream | undefined;
+    for (const stream of this.streams) {
+      if (!stream.required) continue;
+      if (only !== undefined) return false;
+      only = stream;
     }
-    if (this.#head === this.#queue.length) {
-      this.#queue = [];
-      this.#head = 0;
-    } else if (this.#head > 1_024 && this.#head * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
-    }
+    return only?.named === true && only.to.incarnation === incarnation;
   }
 
   #reply(found: boolean, value: Buffer = noBytes, expiresAtMs = 0): Reply {
     return { found, value, expiresAtMs, node: this.#node };
   }
+}
+
+function isRequired({ required }: BackupStream): boolean {
+  return required;
 }
 
 /** About how much it adds. */
@@ -391,9 +340,4 @@ function sizeOf({ key, value, steps }: Command): number {
 function mayAdd(command: Command): boolean {
   const { op } = command;
   return op === Op.set || op === Op.cas || (op === Op.run && runAdds(command));
-}
-
-/** One character a byte, so equal exactly if the bytes are. */
-function nameOf(key: Buffer): string {
-  return key.toString("latin1");
 }

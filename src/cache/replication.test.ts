@@ -17,6 +17,7 @@ import { OwnedPartition, type Partition } from "./owned-partition.ts";
 import { Receipts } from "./receipts.ts";
 import { fill, Pace, resume, type TransferOptions } from "./transfer.ts";
 import { encodeBegin, encodeMessage, no, Step } from "./transfer-wire.ts";
+import type { Receipt } from "./write-wire.ts";
 
 const partition = 3;
 const stores = testStores();
@@ -28,6 +29,8 @@ function memberOf(id: string): Member {
 class BackupNode {
   readonly member: Member;
   readonly copies: Copies;
+  /** What its router was told of writes that are complete. */
+  readonly completed: [sequence: number, found: boolean | string][] = [];
   /** The epoch of the owner that its table knows. */
   since = 0;
 
@@ -39,6 +42,9 @@ class BackupNode {
       refuses: () => false,
       since: () => this.since,
       needs: () => false,
+      self: () => this.member.incarnation,
+      completed: (sequence, found) =>
+        void this.completed.push([sequence, typeof found === "boolean" ? found : String(found)]),
     });
   }
 
@@ -181,8 +187,12 @@ class Owner {
   }
 
   /** Carries out a command; resolves with what it was answered, or the error. */
-  run(command: Command, deadlineMs = 60_000): Promise<{ found: boolean; value: string } | RingcacheError> {
-    const reply = this.owned.apply(command, Date.now(), undefined);
+  run(
+    command: Command,
+    deadlineMs = 60_000,
+    receipt?: Receipt,
+  ): Promise<{ found: boolean; value: string } | RingcacheError> {
+    const reply = this.owned.apply(command, Date.now(), receipt);
     const answer = { found: reply.found, value: reply.value.toString() };
     if (!this.owned.mustWait) return Promise.resolve(answer);
     return new Promise((resolve) => {
@@ -244,6 +254,61 @@ describe("a partition and its backups", () => {
     expect(answers).toEqual(["get other", "set k", "get k", "delete k"]);
     expect(contents(node.copy!)).toEqual([]);
     expect(node.copy!.lsn).toBe(2);
+  });
+
+  test("a router that holds the only backup is told with the write that it is complete, and nobody else is", async () => {
+    const network = new Network();
+    const [b, c] = [network.add("b"), network.add("c")];
+    const owner = new Owner(network, "a", 1);
+    let sequence = 0;
+    const write = async (key: string, origin: string): Promise<void> => {
+      sequence++;
+      await owner.run(set(key, "v"), 60_000, { origin, sequence, oldest: sequence });
+    };
+    const toB = await owner.fill(b.member);
+    await write("not named by the table yet", "b-1");
+    toB.named = true;
+    await write("complete", "b-1");
+    await write("another router's", "c-1");
+    await write("of an incarnation before", "b-0");
+    await owner.run(set("of the owner's own", "v"));
+    expect(b.completed).toEqual([[2, true]]);
+    const gone = del("complete");
+    await owner.run(gone, 60_000, { origin: "b-1", sequence: 5, oldest: 5 });
+    expect(b.completed).toEqual([
+      [2, true],
+      [5, true],
+    ]);
+    const toC = await owner.fill(c.member);
+    toC.named = true;
+    sequence = 5;
+    await write("waits for two", "b-1");
+    await write("waits for two", "c-1");
+    owner.drop(toB);
+    await write("waits for one", "c-1");
+    expect(b.completed).toEqual([
+      [2, true],
+      [5, true],
+    ]);
+    expect(c.completed).toEqual([[8, true]]);
+  });
+
+  test("a write that a backup refuses, or has already, completes nothing", async () => {
+    const network = new Network();
+    const b = network.add("b");
+    const owner = new Owner(network, "a", 1);
+    (await owner.fill(b.member)).named = true;
+    let lost = 0;
+    // Its confirmation is lost, and it is sent again.
+    network.trouble = () => (lost++ === 0 ? "unanswered" : "none");
+    await owner.run(set("k", "v"), 60_000, { origin: "b-1", sequence: 1, oldest: 1 });
+    expect(lost).toBeGreaterThan(1);
+    expect(b.completed).toEqual([[1, true]]);
+    // It knows of a later owner.
+    b.since = 2;
+    void owner.run(set("k", "w"), 60_000, { origin: "b-1", sequence: 2, oldest: 2 });
+    for (let i = 0; i < 20; i++) await turn();
+    expect(b.completed).toEqual([[1, true]]);
   });
 
   test("a copy made while another backup lacks a write is complete only when that one has it too", async () => {

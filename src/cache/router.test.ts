@@ -49,6 +49,7 @@ class FakeRing {
 }
 
 function setUp(): {
+  router: Router;
   ring: FakeRing;
   runtime: ManualRuntime;
   answers: (RingcacheError | Reply | undefined)[];
@@ -60,7 +61,7 @@ function setUp(): {
   const router = new Router(ring as unknown as Ring, runtime, new Partitions(runtime, 1), counters);
   const answers: (RingcacheError | Reply | undefined)[] = [];
   router.execute(remove, (error, reply) => answers.push(error ?? reply), deadlineMs, Via.redis);
-  return { ring, runtime, answers, counters };
+  return { router, ring, runtime, answers, counters };
 }
 
 test("a write whose link broke is sent again, and its answer counts", async () => {
@@ -101,4 +102,29 @@ test("one that fails is counted by its error", () => {
   const late = new RingcacheError("DEADLINE_EXCEEDED", "b didn't answer in time", { outcome: "unknown" });
   ring.calls[0]!.failed(late);
   expect(counters.read().counts[Via.redis]![Op.delete]).toEqual([0, 1, 0, 0, 0, 0, 0]);
+});
+
+test("a write that this node's own copy completes is answered at once, and the owner's answer is nothing new", async () => {
+  const { router, ring, runtime, answers } = setUp();
+  router.completed(2, true);
+  expect(answers).toEqual([]);
+  router.completed(1, true);
+  expect(answers).toMatchObject([{ found: true, node: b.id }]);
+  router.completed(1, true);
+  ring.calls[0]!.reply(absentAnswer);
+  ring.calls[0]!.failed(linkLost);
+  await runtime.advance(2 * deadlineMs);
+  expect(answers).toHaveLength(1);
+  expect(ring.calls).toHaveLength(1);
+  expect(router.oldest).toBe(0);
+});
+
+test("a write that waits to be sent again isn't completed by the attempt before: that one's answer is", async () => {
+  const { router, ring, runtime, answers } = setUp();
+  ring.calls[0]!.failed(linkLost);
+  router.completed(1, true);
+  expect(answers).toEqual([]);
+  await runtime.advance(100);
+  router.completed(1, Buffer.from("ran"));
+  expect(answers).toMatchObject([{ found: true, value: Buffer.from("ran") }]);
 });

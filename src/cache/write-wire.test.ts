@@ -12,7 +12,14 @@ function message(): Buffer {
     const value = Buffer.alloc(i * 10, i);
     const receipt = origin === "" ? undefined : { origin, sequence: 100 + i, oldest: 90 + i };
     const place = { session: 7, partition: i, lsn: 2 ** 40 + i, settled: 2 ** 40 - 1 };
-    const write = { kind: WriteKind.set, key, value, expiresAtMs: i === 2 ? 1.5e12 : 0, receipt };
+    const write = {
+      kind: WriteKind.set,
+      completes: i === 4,
+      key,
+      value,
+      expiresAtMs: i === 2 ? 1.5e12 : 0,
+      receipt,
+    };
     const from = end;
     end = putWrite(bytes, end, place, write, before);
     expect(end - from).toBeLessThanOrEqual(writeSizeBytes(key, value, receipt));
@@ -39,6 +46,7 @@ describe("writes on the wire", () => {
         lsn: 2 ** 40 + i,
         settled: 2 ** 40 - 1,
         kind: WriteKind.set,
+        completes: i === 4,
         expiresAtMs: i === 2 ? 1.5e12 : 0,
         key: Buffer.from(`key-${i}`),
         value: Buffer.alloc(i * 10, i),
@@ -60,7 +68,13 @@ describe("writes on the wire", () => {
     const receipt = { origin: "r", sequence: 1, oldest: 1 };
     const key = Buffer.from("k");
     const bytes = Buffer.alloc(100);
-    const end = putWrite(bytes, 0, place, { kind: 1, key, value: key, expiresAtMs: 0, receipt }, "r");
+    const end = putWrite(
+      bytes,
+      0,
+      place,
+      { kind: 1, completes: false, key, value: key, expiresAtMs: 0, receipt },
+      "r",
+    );
     expect(() => read(bytes.subarray(0, end))).toThrow(RangeError);
     const whole = message();
     expect(() => read(whole.subarray(0, -1))).toThrow(RangeError);

@@ -1,7 +1,7 @@
 /**
  * Writes on their way from an owner to a backup: many in one message, of any partitions. All integers are big-endian.
  *
- * One write: u32 session, u16 partition, u48 lsn, u48 settled, u8 kind, u8 length of the origin, u32 key length, u32 value
+ * One write: u32 session, u16 partition, u48 lsn, u48 settled, u8 kind (and {@link completesFlag}), u8 length of the origin, u32 key length, u32 value
  * length, f64 expiry; if there is an origin: u48 sequence, u48 oldest, origin; key, value. A length of 255 stands for the
  * origin of the write with one before, in the same message: most come from the same few routers.
  */
@@ -18,6 +18,8 @@ export const WriteKind = {
 const headerBytes = 36;
 const receiptBytes = 12;
 const sameOrigin = 255;
+/** Added to the kind of a write that {@link Write.completes}. */
+const completesFlag = 0x80;
 
 /** By what a router that sends a write again is told that it was carried out. */
 export interface Receipt {
@@ -37,10 +39,18 @@ export interface Write {
   /** Every write up to this one is on all backups. */
   settled: number;
   kind: number;
+  /** Once this backup has it, every copy does that must, and its receipt is of this node's own router: no answer of the owner is needed. */
+  completes: boolean;
   expiresAtMs: number;
   key: Buffer;
   value: Buffer;
   receipt: Receipt | undefined;
+}
+
+/** One write, as the owner hands it over. The bytes are copied. */
+export interface OneWrite extends Readonly<Pick<Write, "kind" | "completes" | "expiresAtMs" | "receipt">> {
+  readonly key: Buffer;
+  readonly value: Uint8Array;
 }
 
 /** At most: less if the origin is the same as that of the write before. */
@@ -57,7 +67,7 @@ export function putWrite(
   bytes: Buffer,
   at: number,
   place: { session: number; partition: number; lsn: number; settled: number },
-  write: { kind: number; key: Buffer; value: Uint8Array; expiresAtMs: number; receipt: Receipt | undefined },
+  write: OneWrite,
   originBefore: string,
 ): number {
   const { kind, key, value, expiresAtMs, receipt } = write;
@@ -65,7 +75,7 @@ export function putWrite(
   end = bytes.writeUInt16BE(place.partition, end);
   end = bytes.writeUIntBE(place.lsn, end, 6);
   end = bytes.writeUIntBE(place.settled, end, 6);
-  bytes[end++] = kind;
+  bytes[end++] = write.completes ? kind | completesFlag : kind;
   const isSame = receipt !== undefined && receipt.origin === originBefore;
   bytes[end++] = receipt === undefined ? 0 : isSame ? sameOrigin : receipt.origin.length;
   end = bytes.writeUInt32BE(key.length, end);
@@ -93,6 +103,7 @@ export function readWrites(message: Buffer, visit: (write: Write) => void): void
     lsn: 0,
     settled: 0,
     kind: 0,
+    completes: false,
     expiresAtMs: 0,
     key: message,
     value: message,
@@ -104,7 +115,9 @@ export function readWrites(message: Buffer, visit: (write: Write) => void): void
     write.partition = message.readUInt16BE(at + 4);
     write.lsn = message.readUIntBE(at + 6, 6);
     write.settled = message.readUIntBE(at + 12, 6);
-    write.kind = message.readUInt8(at + 18);
+    const kind = message.readUInt8(at + 18);
+    write.kind = kind & ~completesFlag;
+    write.completes = kind >= completesFlag;
     const originLength = message.readUInt8(at + 19);
     const keyLength = message.readUInt32BE(at + 20);
     const valueLength = message.readUInt32BE(at + 24);

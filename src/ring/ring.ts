@@ -347,7 +347,7 @@ export class Ring extends RingEmitter {
         // It was fenced and isn't back, so it holds nothing, and now that it leaves it doesn't come back either.
         memberOf(this.table, this.nodeId)?.incarnation !== this.incarnation ||
         this.#standing.membership.isGone(this.#standing.membership.self) ||
-        (this.#standing.membership.leaseHolds && !this.#hasOthers());
+        (this.#standing.membership.leaseHolds && !this.#standing.hasOthers());
       await this.#waitFor(drained, this.config.drainTimeoutMs, "every partition to be handed over");
     } catch (error) {
       const partitions = this.ownedPartitions().length;
@@ -365,22 +365,11 @@ export class Ring extends RingEmitter {
     await this.#standing.membership.leave();
     await this.#coordinator.resign();
     // Whoever asks this node is told to look at the table until the table is without it.
-    if (this.#hasOthers()) {
+    if (this.#standing.hasOthers()) {
       const gone = (): boolean => memberOf(this.table, this.nodeId) === undefined;
       await this.#waitFor(gone, this.config.leaseMs, "the table").catch(() => undefined);
     }
     await this.stop();
-  }
-
-  /** Somebody may be there to hand partitions to; the records of members, or the table, may not have been seen here yet. */
-  #hasOthers(): boolean {
-    const { membership } = this.#standing;
-    const records = membership.living();
-    const known = new Set(records.map(({ id }) => id));
-    const named = livingMembers(this.table).filter(
-      (member) => !known.has(member.id) && !membership.isGone(member),
-    );
-    return [...records, ...named].some(({ id, leaving }) => !leaving && id !== this.nodeId);
   }
 
   async #rejoin(): Promise<void> {

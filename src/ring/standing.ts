@@ -15,7 +15,7 @@ import { Isolation } from "./isolation.ts";
 import { clockDriftMax, Membership } from "./membership.ts";
 import { Restorer } from "./restorer.ts";
 import type { Settings } from "./settings.ts";
-import { type Member, memberOf, type Row, type Table } from "./table.ts";
+import { livingMembers, type Member, memberOf, type Row, type Table } from "./table.ts";
 import { TableExchange } from "./table-exchange.ts";
 import type { TableStore } from "./table-store.ts";
 
@@ -197,6 +197,16 @@ export class Standing {
         await sleep(runtime, rejoinRetryMs);
       }
     }
+  }
+
+  /** Somebody may be there to hand partitions to; the records of members, or the table, may not have been seen here yet. */
+  hasOthers(): boolean {
+    const { self, tables } = this.#options;
+    const records = this.membership.living();
+    const known = new Set(records.map(({ id }) => id));
+    const isKnown = (member: Member): boolean => known.has(member.id) || this.membership.isGone(member);
+    const named = livingMembers(tables.table).filter((member) => !isKnown(member));
+    return [...records, ...named].some(({ id, leaving }) => !leaving && id !== self.id);
   }
 
   stop(): void {
