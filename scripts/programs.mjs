@@ -1,5 +1,5 @@
 /**
- * Finds the servers that tests and benchmarks need, or installs them through the system's package manager. Only Node's own
+ * Finds the programs that tests and benchmarks need, or installs them through the system's package manager. Only Node's own
  * modules: it runs before the dependencies are there.
  *
  *     node scripts/programs.mjs
@@ -28,6 +28,36 @@ const redisServer = {
   advice: "Install it from https://redis.io/downloads, put it on PATH, or name it in REDIS_SERVER.",
 };
 
+const prometheus = {
+  name: "prometheus",
+  variable: "PROMETHEUS",
+  packages: { apt: ["prometheus"], brew: ["prometheus"] },
+  advice: "Install it from https://prometheus.io/download, put it on PATH, or name it in PROMETHEUS.",
+};
+
+/** In the same packages. */
+const promtool = {
+  ...prometheus,
+  name: "promtool",
+  variable: "PROMTOOL",
+  advice: "It comes with Prometheus, https://prometheus.io/download: put it on PATH, or name it in PROMTOOL.",
+};
+
+const chromium = {
+  name: "chromium",
+  /** What else it may be called. */
+  others: [
+    "chromium-browser",
+    "google-chrome-stable",
+    "google-chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+  ],
+  variable: "CHROMIUM",
+  packages: { apt: ["chromium"], brew: ["--cask", "chromium"] },
+  advice: "Install Chromium or Chrome, put it on PATH, or name it in CHROMIUM.",
+};
+
 /**
  * The binary to use: what NATS_SERVER names, else the one on PATH, else a freshly installed one.
  *
@@ -43,18 +73,34 @@ export function ensureRedisServer() {
   return ensure(redisServer);
 }
 
+/** The same for prometheus, which PROMETHEUS names. */
+export function ensurePrometheus() {
+  return ensure(prometheus);
+}
+
+/** The same for promtool, which PROMTOOL names. */
+export function ensurePromtool() {
+  return ensure(promtool);
+}
+
+/** The same for Chromium or Chrome, which CHROMIUM names. */
+export function ensureChromium() {
+  return ensure(chromium);
+}
+
 function ensure(program) {
-  const { name, variable, advice } = program;
+  const { name, others = [], variable, advice } = program;
+  const findAny = () => [name, ...others].map(find).find((path) => path !== undefined);
   const named = process.env[variable];
   if (named) {
     const path = find(named);
     if (path === undefined) throw new Error(`${variable} names ${named}, which isn't an executable file.`);
     return { path, version: versionOf(path, program) };
   }
-  let path = find(name);
+  let path = findAny();
   if (path === undefined) {
     install(program);
-    path = find(name);
+    path = findAny();
   }
   if (path === undefined) {
     throw new Error(`${name} was installed but is in none of the usual places. ${advice}`);
@@ -135,7 +181,7 @@ function run({ name, advice }, program, args, { mayFail = false } = {}) {
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   try {
-    for (const program of [natsServer, redisServer]) {
+    for (const program of [natsServer, redisServer, prometheus, promtool, chromium]) {
       const { path, version } = ensure(program);
       console.log(`${program.name} ${version} at ${path}`);
     }

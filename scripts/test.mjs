@@ -29,11 +29,16 @@ check("Types of the tests", "typescript", "tsc", ["-p", "tsconfig.test.json"]);
 check("Lint and format", "@biomejs/biome", "biome", ["check"]);
 check("Package", "publint", "publint", ["--strict"]);
 
-step("Servers");
-const { ensureNatsServer, ensureRedisServer } = await import("./programs.mjs");
-const natsServer = ensureNatsServer();
-const redisServer = ensureRedisServer();
-for (const { path, version } of [natsServer, redisServer]) console.log(`${path}, version ${version}`);
+step("Programs that the tests run");
+const programs = await import("./programs.mjs");
+const found = {
+  NATS_SERVER: programs.ensureNatsServer(),
+  REDIS_SERVER: programs.ensureRedisServer(),
+  PROMETHEUS: programs.ensurePrometheus(),
+  PROMTOOL: programs.ensurePromtool(),
+  CHROMIUM: programs.ensureChromium(),
+};
+for (const { path, version } of Object.values(found)) console.log(`${path}, version ${version}`);
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
@@ -63,7 +68,7 @@ function end(status) {
   process.exit(status);
 }
 
-const env = { NATS_SERVER: natsServer.path, REDIS_SERVER: redisServer.path };
+const env = Object.fromEntries(Object.entries(found).map(([name, { path }]) => [name, path]));
 tests("Tests", (reporting) => tool("vitest", "vitest", ["run", ...reporting], env));
 // Named files are of the tests above: see `npm run test:chaos` for those below.
 if (args.length === 0) {

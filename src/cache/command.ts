@@ -99,6 +99,8 @@ export interface Door {
   owner(key: Buffer): OwnerReport;
   stats(): StatsReport;
   status(): StatusReport;
+  /** In Prometheus's text format: everything that this node counts. */
+  metrics(): Promise<string>;
   /** The whole cluster; asks its other nodes, for up to a second. */
   cluster(): Promise<ClusterReport>;
   /** Tells the watcher the state of the cluster, then what changes, until {@link unwatch}. Throws OVERLOADED and CLOSED. */

@@ -1,6 +1,7 @@
 /** One node of the cache: a member of the ring with its part of the data, and what the front doors talk to. */
 import type { NodeConfig } from "../config.ts";
 import { RingcacheError } from "../errors.ts";
+import type { Exposition } from "../metrics/exposition.ts";
 import { OperationCounters, Via } from "../metrics/operations.ts";
 import type { NodeSnapshot } from "../metrics/snapshot.ts";
 import { Ring } from "../ring/ring.ts";
@@ -35,6 +36,7 @@ export class CacheNode implements Door {
   readonly #parts: Parts;
   readonly #runtime: Runtime;
   readonly #view: ClusterView;
+  #exposition: Promise<Exposition> | undefined;
   #closed = false;
   #review: Timer;
 
@@ -161,6 +163,14 @@ export class CacheNode implements Door {
    */
   snapshot(): NodeSnapshot {
     return snapshotOf(this, this.#parts, this.#runtime);
+  }
+
+  /** Loads what writes the text when it is first asked for. */
+  async metrics(): Promise<string> {
+    this.#exposition ??= import("../metrics/exposition.ts").then(
+      ({ Exposition }) => new Exposition(() => this.snapshot()),
+    );
+    return (await this.#exposition).text();
   }
 
   /** For those who check that copies are the same: two that follow one owner and have the same last write must be. */

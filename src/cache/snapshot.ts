@@ -36,6 +36,7 @@ export function snapshotOf(node: Node, parts: Parts, runtime: Runtime): NodeSnap
   const status = node.status();
   return {
     node: nodeId,
+    platform: ring.config.platform,
     incarnation: ring.incarnation,
     atMs: runtime.monotonicMs(),
     ready,
@@ -43,6 +44,7 @@ export function snapshotOf(node: Node, parts: Parts, runtime: Runtime): NodeSnap
     isConnected: ring.coordination.status === "connected",
     epoch: table.epoch,
     leaseAgeMs: Number.isFinite(leaseAgeMs) ? leaseAgeMs : null,
+    leaseMs: ring.config.leaseMs,
     operations: (counters ?? new OperationCounters(runtime)).read(),
     hits: totals.hits,
     misses: totals.misses,

@@ -3,6 +3,7 @@ import { defaultNodeConfig, maxMemoryBytesMin } from "../config.ts";
 import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
 import { startHttp } from "../http/server.ts";
 import type { Log } from "../log.ts";
+import { ProcessExposition } from "../metrics/process.ts";
 import { tcpTransport } from "../peers/tcp.ts";
 import type { RingView } from "../redis/context.ts";
 import type { Runtime } from "../runtime.ts";
@@ -70,6 +71,7 @@ async function startNodes(
   opened: Opened,
 ): Promise<Reached[]> {
   const store = new MemoryStore(runtime);
+  const ofProcess = new ProcessExposition();
   const doors: Doors[] = [];
   // All ports first: with one of them taken, no node should have started.
   for (let i = 0; i < values.nodes; i++) {
@@ -84,6 +86,7 @@ async function startNodes(
       log,
       runtime,
       limits: httpLimits(values["request-deadline"]),
+      moreMetrics: () => ofProcess.text(),
       control: nodeControl(
         values,
         node,

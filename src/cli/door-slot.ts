@@ -50,6 +50,10 @@ export class DoorSlot implements Door {
     return this.#filled().status();
   }
 
+  async metrics(): Promise<string> {
+    return await this.#filled().metrics();
+  }
+
   async cluster(): Promise<ClusterReport> {
     return await this.#filled().cluster();
   }

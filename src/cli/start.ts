@@ -4,6 +4,7 @@ import type { NodeConfig } from "../config.ts";
 import { connectNats } from "../coordination/nats.ts";
 import { startHttp } from "../http/server.ts";
 import type { Log } from "../log.ts";
+import { ProcessExposition } from "../metrics/process.ts";
 import { tcpTransport } from "../peers/tcp.ts";
 import type { Runtime } from "../runtime.ts";
 import { nodeControl } from "./control.ts";
@@ -52,6 +53,7 @@ async function startNode(values: Values, runtime: Runtime, log: Log, leave: () =
     const coordination = await connectNats({ url: values.nats, runtime, log });
     opened.push(() => coordination.close());
     const doors = slotsOf(values.node);
+    const ofProcess = new ProcessExposition();
     const http = await startHttp({
       ...values.http,
       door: doors.http,
@@ -59,6 +61,7 @@ async function startNode(values: Values, runtime: Runtime, log: Log, leave: () =
       runtime,
       limits: httpLimits(values["request-deadline"]),
       control: nodeControl(values, () => node, leave),
+      moreMetrics: () => ofProcess.text(),
     });
     opened.push(() => http.close());
     const redis = await openRedis(values, runtime, log, doors.redis, () => node?.ring);

@@ -1,4 +1,4 @@
-/** Answers: every body is JSON, every answer has its exact length. */
+/** Answers: nearly every body is JSON, every answer has its exact length. */
 import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Reply } from "../cache/command.ts";
 import type { RingcacheError } from "../errors.ts";
@@ -26,6 +26,14 @@ export function sendReport(
   const length = String(Buffer.byteLength(body));
   const own = { "Content-Type": contentType, "Content-Length": length, "Cache-Control": "no-store" };
   res.writeHead(200, { ...own, ...headers });
+  res.end(body);
+}
+
+/** Prometheus's text format. */
+export function sendMetrics(res: ServerResponse, body: string): void {
+  const length = String(Buffer.byteLength(body));
+  const type = "text/plain; version=0.0.4; charset=utf-8";
+  res.writeHead(200, { "Content-Type": type, "Content-Length": length, "Cache-Control": "no-store" });
   res.end(body);
 }
 

@@ -15,6 +15,7 @@ import {
   sendError,
   sendGetReply,
   sendJson,
+  sendMetrics,
   sendNotAllowed,
   sendReport,
   sendSetReply,
@@ -30,6 +31,8 @@ export interface RouteContext {
   /** Absent: nobody may ask for anything but operations and reports. */
   readonly control: NodeControl | undefined;
   readonly streams: EventStreams;
+  /** What `/metrics` shows beside the node's own; absent: nothing. */
+  readonly moreMetrics: (() => Promise<string>) | undefined;
   /** By path. */
   readonly pages: Pages;
   /** Answers a request whose body is still coming, and ends its connection. */
@@ -67,6 +70,7 @@ const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
     "/lookup",
     { method: "GET", run: (context, req, res, query) => lookUp(context, req, res, keyOfQuery(query)) },
   ],
+  ["/metrics", { method: "GET", run: (context, _req, res) => void metrics(context, res) }],
   ["/health", { method: "GET", run: ({ door }, _req, res) => health(door, res) }],
   ["/ready", { method: "GET", run: ({ door }, _req, res) => ready(door, res) }],
   ["/drain", { method: "POST", run: (context, req, res) => drain(context, req, res) }],
@@ -179,6 +183,15 @@ async function cluster(context: RouteContext, req: IncomingMessage, res: ServerR
   try {
     const report = await context.door.cluster();
     sendReport(res, JSON.stringify(report), originHeaders(context.door, req));
+  } catch (thrown) {
+    answerThrown(context, res, thrown);
+  }
+}
+
+async function metrics(context: RouteContext, res: ServerResponse): Promise<void> {
+  try {
+    const [ofNode, more = ""] = await Promise.all([context.door.metrics(), context.moreMetrics?.()]);
+    sendMetrics(res, `${ofNode}${more}`);
   } catch (thrown) {
     answerThrown(context, res, thrown);
   }

@@ -24,6 +24,8 @@ export interface HttpOptions {
   readonly runtime: Runtime;
   readonly limits?: Partial<HttpLimits>;
   readonly control?: NodeControl;
+  /** What `/metrics` shows beside the node's own. */
+  readonly moreMetrics?: () => Promise<string>;
   /** Served as they are. */
   readonly pages?: Pages;
 }
@@ -74,6 +76,7 @@ class HttpServer extends Server {
       outbox: new Outbox(runtime, log),
       streams: new EventStreams(door, log),
       pages: options.pages ?? noPages,
+      moreMetrics: options.moreMetrics,
       refuse: (req, res, error) => {
         this.#end(req.socket);
         refuseBody(runtime, limits.lingerMs, req, res, error);

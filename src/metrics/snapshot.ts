@@ -6,6 +6,7 @@ import type { OperationsReading } from "./operations.ts";
 /** Plain numbers, strings, arrays and objects throughout, so that it can go to another node as JSON. */
 export interface NodeSnapshot {
   readonly node: string;
+  readonly platform: string;
   /** Another one has begun to count anew. */
   readonly incarnation: string;
   /** On the node's monotonic clock. */
@@ -17,6 +18,8 @@ export interface NodeSnapshot {
   readonly epoch: number;
   /** Since the lease was last renewed; null before the first time. */
   readonly leaseAgeMs: number | null;
+  /** How long it holds. */
+  readonly leaseMs: number;
   /** Of its own clients. */
   readonly operations: OperationsReading;
   /** Keys that were asked for in the partitions that it owns and there, or not there, whoever's clients asked. */

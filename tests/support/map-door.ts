@@ -188,6 +188,11 @@ export class MapDoor implements Door {
 
   readonly watchers: Set<ClusterWatcher> = new Set();
 
+  async metrics(): Promise<string> {
+    if (this.failure !== undefined) throw this.failure;
+    return "# of a map\n";
+  }
+
   async cluster(): Promise<ClusterReport> {
     return this.#state();
   }
