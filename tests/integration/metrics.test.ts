@@ -83,7 +83,9 @@ test("operations count as those of their door, and neither keys nor clients make
   const hits =
     after.get("ringcache_hits_total")! + samplesOf(await scrape(other)).get("ringcache_hits_total")!;
   expect(hits).toBe(150);
-  expect([...after.keys()].filter((name) => !before.has(name))).toEqual([]);
+  // Kinds of garbage collection appear when they first happen.
+  const added = [...after.keys()].filter((name) => name.startsWith("ringcache_") && !before.has(name));
+  expect(added).toEqual([]);
 });
 
 test("a peer that has left has no series any more", async () => {
