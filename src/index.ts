@@ -11,6 +11,7 @@ import { Cache, jsonSerializer, type Serializer } from "./cache/cache.ts";
 import { CacheNode } from "./cache/node.ts";
 import { type MemberOptions, openMembership } from "./ring/join.ts";
 import type { PartitionsHook } from "./ring/ownership.ts";
+import { findSpans } from "./tracing.ts";
 
 export { bytesSerializer, Cache, jsonSerializer, type Serializer, type SetOptions } from "./cache/cache.ts";
 export type { StatsReport, StatusReport } from "./cache/command.ts";
@@ -44,6 +45,7 @@ export async function createCache<V = unknown>(options: CreateCacheOptions<V> = 
     const { onOwn, onRelease } = options;
     const node = await CacheNode.start({
       ...membership,
+      spans: await findSpans(),
       ...(onOwn && { onOwn }),
       ...(onRelease && { onRelease }),
     });

@@ -70,6 +70,7 @@ const levels: Readonly<Record<string, number>> = {
   log: 1,
   "log-events": 1,
   runtime: 1,
+  tracing: 1,
   config: 1,
   metrics: 1,
   planted: 1,

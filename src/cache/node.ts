@@ -7,6 +7,7 @@ import type { NodeSnapshot } from "../metrics/snapshot.ts";
 import { Ring } from "../ring/ring.ts";
 import type { RingOptions } from "../ring/ring-options.ts";
 import type { Runtime, Timer } from "../runtime.ts";
+import type { Spans } from "../tracing.ts";
 import { unconfirmedBytesMax } from "./backup-link.ts";
 import { ClusterView } from "./cluster/cluster-view.ts";
 import { lookUp } from "./cluster/look-up.ts";
@@ -19,6 +20,7 @@ import { statsReport, statusReport } from "./reports.ts";
 import { Router } from "./router.ts";
 import { snapshotOf } from "./snapshot.ts";
 import { Stores } from "./stores.ts";
+import { OperationTraces } from "./traces.ts";
 import { waitingMax } from "./unsettled.ts";
 import { waitersMax } from "./waiting-room.ts";
 
@@ -28,6 +30,8 @@ const reviewEveryMs = 60_000;
 export interface CacheNodeOptions extends Omit<RingOptions, "keeper" | "closed"> {
   /** Operations are counted and timed; true if absent. For benchmarks: it says what that costs. */
   readonly counts?: boolean;
+  /** Operations are traced by these; absent: they are not. */
+  readonly spans?: Spans | undefined;
 }
 
 export class CacheNode implements Door {
@@ -45,13 +49,15 @@ export class CacheNode implements Door {
     const { config, runtime, log } = options;
     const partitions = new Partitions(runtime, config.partitions);
     const counters = options.counts === false ? undefined : new OperationCounters(runtime);
+    const { spans } = options;
+    const traces = spans && new OperationTraces(spans, config.node, config.platform);
     const stores = new Stores({ runtime, ...config });
     const parts: { current: Parts | undefined } = { current: undefined };
     try {
       const ring = await Ring.join({
         ...options,
         keeper: (joining) => {
-          const router = new Router(joining, runtime, partitions, counters);
+          const router = new Router(joining, runtime, partitions, counters, traces);
           const wake = (partition: number): void => router.room.wake(partition);
           const completed = (sequence: number, found: boolean | Buffer): void =>
             router.completed(sequence, found);
@@ -69,7 +75,7 @@ export class CacheNode implements Door {
           joining.on("lost", (lost) =>
             partitions.lost(lost.filter((p) => joining.nodeForPartition(p) === config.node)),
           );
-          parts.current = { partitions, router, keeper, stores, counters };
+          parts.current = { partitions, router, keeper, stores, counters, traces };
           return keeper;
         },
       });
@@ -110,7 +116,14 @@ export class CacheNode implements Door {
       done(new RingcacheError("CLOSED", "the node was closed"), undefined);
       return;
     }
-    this.#parts.router.execute(command, done, deadlineMs, via);
+    const { router, traces } = this.#parts;
+    if (traces === undefined) {
+      router.execute(command, done, deadlineMs, via);
+      return;
+    }
+    const partition = command.partition ?? this.ring.partitionFor(command.key);
+    const traced = traces.begin(command, partition, via, done);
+    router.execute(command, traced?.done ?? done, deadlineMs, via, traced);
   }
 
   owner(key: Buffer): OwnerReport {
@@ -234,6 +247,7 @@ export interface Queue {
 }
 
 interface Parts {
+  readonly traces: OperationTraces | undefined;
   readonly partitions: Partitions;
   readonly router: Router;
   readonly keeper: CacheKeeper;

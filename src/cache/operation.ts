@@ -7,6 +7,7 @@ import { LocalAnswer, memoryFull } from "./answers.ts";
 import { type Command, type Done, noBytes, Op, type Reply } from "./command.ts";
 import type { Router } from "./router.ts";
 import { runWrites } from "./steps/step.ts";
+import type { OperationTrace } from "./traces.ts";
 import type { Waiter } from "./waiting-room.ts";
 import { Answer, decodeFound, decodeNotOwner, encodeCommand } from "./wire.ts";
 
@@ -22,6 +23,7 @@ export class Operation implements Waiter, CallHandler {
   readonly #router: Router;
   readonly #command: Command;
   readonly #done: Done;
+  readonly #trace: OperationTrace | undefined;
   #target: Member | undefined;
   /** The write's number, once it was sent. */
   #sequence = 0;
@@ -33,8 +35,16 @@ export class Operation implements Waiter, CallHandler {
   #epoch = 0;
   #state: "here" | "sent" | "over" = "here";
 
-  constructor(router: Router, command: Command, partition: number, deadlineAtMs: number, done: Done) {
+  constructor(
+    router: Router,
+    command: Command,
+    partition: number,
+    deadlineAtMs: number,
+    done: Done,
+    trace: OperationTrace | undefined,
+  ) {
     this.#router = router;
+    this.#trace = trace;
     this.#command = command;
     this.partition = partition;
     this.deadlineAtMs = deadlineAtMs;
@@ -72,8 +82,10 @@ export class Operation implements Waiter, CallHandler {
         return;
       }
       const done: Done = (error, answer) => this.#finish(error, answer);
-      if (owned.mustWait) owned.wait(new LocalAnswer(done, reply, this.deadlineAtMs));
-      else this.#finish(undefined, reply);
+      if (owned.mustWait) {
+        this.#trace?.replicates(owned);
+        owned.wait(new LocalAnswer(done, reply, this.deadlineAtMs));
+      } else this.#finish(undefined, reply);
       return;
     }
     if (target === undefined || target.id === ring.nodeId || leftMs <= 0) {
@@ -84,7 +96,8 @@ export class Operation implements Waiter, CallHandler {
     this.#sentAs = origin;
     if (this.#sequence === 0 && changes(this.#command)) this.#sequence = this.#router.number(this);
     const oldest = this.#sequence === 0 ? 0 : this.#router.oldest;
-    const sending = { partition, epoch: table.epoch, leftMs, sequence: this.#sequence, oldest };
+    const trace = this.#trace?.context;
+    const sending = { partition, epoch: table.epoch, leftMs, sequence: this.#sequence, oldest, trace };
     const frame = encodeCommand(this.#command, sending);
     this.#state = "sent";
     ring.peers.call(target, PeerKind.command, frame, leftMs + callGraceMs, this);

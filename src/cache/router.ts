@@ -13,6 +13,7 @@ import { answerRequest, LocalAnswer, memoryFull, RemoteAnswer } from "./answers.
 import { type Command, type Done, Op } from "./command.ts";
 import { Operation } from "./operation.ts";
 import type { Partitions } from "./partitions.ts";
+import { type OperationTrace, type OperationTraces, TracedRequest } from "./traces.ts";
 import { type Waiter, WaitingRoom } from "./waiting-room.ts";
 import {
   closedAnswer,
@@ -30,13 +31,21 @@ export class Router {
   readonly partitions: Partitions;
   readonly room: WaitingRoom;
   readonly #counters: OperationCounters | undefined;
+  readonly #traces: OperationTraces | undefined;
   /** The writes that were sent and aren't answered, by number; the first is the oldest. */
   readonly #unanswered = new Map<number, Operation>();
   #writes = 0;
 
-  /** `counters`: undefined if nothing is to be counted. */
-  constructor(ring: Ring, runtime: Runtime, partitions: Partitions, counters?: OperationCounters) {
+  /** `counters`, `traces`: undefined if nothing is to be counted, or traced. */
+  constructor(
+    ring: Ring,
+    runtime: Runtime,
+    partitions: Partitions,
+    counters?: OperationCounters,
+    traces?: OperationTraces,
+  ) {
     this.#counters = counters;
+    this.#traces = traces;
     this.ring = ring;
     this.runtime = runtime;
     this.partitions = partitions;
@@ -71,7 +80,7 @@ export class Router {
   }
 
   /** Calls `done` exactly once; in this turn if this node owns the key and no backup has to confirm anything. */
-  execute(command: Command, done: Done, deadlineMs: number, via: Via): void {
+  execute(command: Command, done: Done, deadlineMs: number, via: Via, trace?: OperationTrace): void {
     const { ring, runtime } = this;
     const counters = this.#counters;
     const partition = command.partition ?? ring.partitionFor(command.key);
@@ -86,6 +95,7 @@ export class Router {
         } else if (owned.mustWait) {
           const nowMs = runtime.monotonicMs();
           const watched = counters?.watched(via, command.op, Path.replicated, nowMs, done) ?? done;
+          trace?.replicates(owned);
           owned.wait(new LocalAnswer(watched, reply, nowMs + deadlineMs));
         } else {
           counters?.answered(via, command.op);
@@ -100,12 +110,14 @@ export class Router {
     else {
       const nowMs = runtime.monotonicMs();
       const watched = counters?.watched(via, command.op, Path.routed, nowMs, done) ?? done;
-      new Operation(this, command, partition, nowMs + deadlineMs, watched).retry();
+      new Operation(this, command, partition, nowMs + deadlineMs, watched, trace).retry();
     }
   }
 
-  #serve(request: IncomingRequest): void {
-    const command = decodeCommand(request.payload);
+  #serve(asked: IncomingRequest): void {
+    const command = decodeCommand(asked.payload);
+    const { trace } = command;
+    const request = trace === undefined ? asked : (this.#traces?.serve(asked, command, trace) ?? asked);
     // Nearly every command: carried out in this turn, with nothing kept.
     if (this.ring.serves(command.partition)) this.carryOut(request, command);
     else new RemoteOperation(this, request, command, this.runtime.monotonicMs() + command.leftMs).retry();
@@ -126,7 +138,10 @@ export class Router {
       if (!owned.refused) this.#counters?.carriedOut(command.op);
       if (owned.refused) request.reply(fullAnswer);
       else if (!owned.mustWait) answerRequest(request, reply);
-      else owned.wait(new RemoteAnswer(request, reply, this.runtime.monotonicMs() + command.leftMs));
+      else {
+        if (this.#traces !== undefined && request instanceof TracedRequest) request.replicates(owned);
+        owned.wait(new RemoteAnswer(request, reply, this.runtime.monotonicMs() + command.leftMs));
+      }
     }
   }
 }

@@ -15,11 +15,15 @@ function frameOf(sizeBytes: number): Buffer {
 }
 
 /**
- * u8 op, u8 1 if a value is expected (else 0), u16 partition, u48 sender's epoch, u32 milliseconds left, f64 expiry, u48
- * sequence, u48 oldest, u32 key length, key; if a value is expected: u32 its length, its bytes; value.
+ * u8 op, u8 {@link Has}, u16 partition, u48 sender's epoch, u32 milliseconds left, f64 expiry, u48
+ * sequence, u48 oldest, u32 key length, key; if a value is expected: u32 its length, its bytes; if there is a trace: u16 its length, its bytes; value.
  */
 const commandHeaderBytes = 38;
 const expectedHeaderBytes = 4;
+const traceHeaderBytes = 2;
+
+/** What there is between key and value. */
+const Has = { expected: 1, trace: 2 } as const;
 
 export interface WireCommand extends Omit<Command, "partition">, Sending {}
 
@@ -33,14 +37,18 @@ export interface Sending {
   readonly sequence: number;
   /** The lowest number of the sender's writes that it still waits for. */
   readonly oldest: number;
+  /** The context of the sender's span: at most 64 KiB; undefined if there is none. */
+  readonly trace: Buffer | undefined;
 }
 
 export function encodeCommand(command: Command, sending: Sending): Buffer {
   const { key, value, expected } = command;
+  const { trace } = sending;
   const expectedBytes = expected === undefined ? 0 : expectedHeaderBytes + expected.length;
-  const frame = frameOf(commandHeaderBytes + key.length + expectedBytes + value.length);
+  const traceBytes = trace === undefined ? 0 : traceHeaderBytes + trace.length;
+  const frame = frameOf(commandHeaderBytes + key.length + expectedBytes + traceBytes + value.length);
   frame[0] = command.op;
-  frame[1] = expected === undefined ? 0 : 1;
+  frame[1] = (expected === undefined ? 0 : Has.expected) | (trace === undefined ? 0 : Has.trace);
   frame.writeUInt16BE(sending.partition, 2);
   frame.writeUIntBE(sending.epoch, 4, 6);
   frame.writeUInt32BE(Math.ceil(sending.leftMs), 10);
@@ -54,7 +62,12 @@ export function encodeCommand(command: Command, sending: Sending): Buffer {
     frame.writeUInt32BE(expected.length, at);
     frame.set(expected, at + expectedHeaderBytes);
   }
-  if (value.length > 0) frame.set(value, commandHeaderBytes + key.length + expectedBytes);
+  if (trace !== undefined) {
+    const at = commandHeaderBytes + key.length + expectedBytes;
+    frame.writeUInt16BE(trace.length, at);
+    frame.set(trace, at + traceHeaderBytes);
+  }
+  if (value.length > 0) frame.set(value, commandHeaderBytes + key.length + expectedBytes + traceBytes);
   return frame;
 }
 
@@ -64,11 +77,19 @@ export function decodeCommand(frame: Buffer): WireCommand {
   if (keyEnd > frame.length) throw new RangeError("a command's key is longer than its frame");
   let valueStart = keyEnd;
   let expected: Buffer | undefined;
-  if (frame[1] !== 0) {
-    valueStart = keyEnd + expectedHeaderBytes + frame.readUInt32BE(keyEnd);
-    if (valueStart > frame.length)
-      throw new RangeError("a command's expected value is longer than its frame");
-    expected = frame.subarray(keyEnd + expectedHeaderBytes, valueStart);
+  let trace: Buffer | undefined;
+  const has = frame[1]!;
+  if (has !== 0) {
+    if ((has & Has.expected) !== 0) {
+      valueStart = keyEnd + expectedHeaderBytes + frame.readUInt32BE(keyEnd);
+      expected = frame.subarray(keyEnd + expectedHeaderBytes, valueStart);
+    }
+    if ((has & Has.trace) !== 0) {
+      const start = valueStart + traceHeaderBytes;
+      valueStart = start + frame.readUInt16BE(valueStart);
+      trace = frame.subarray(start, valueStart);
+    }
+    if (valueStart > frame.length) throw new RangeError("what a command has is longer than its frame");
   }
   return {
     op: frame[0] as Op,
@@ -81,6 +102,7 @@ export function decodeCommand(frame: Buffer): WireCommand {
     key: frame.subarray(commandHeaderBytes, keyEnd),
     value: valueStart === frame.length ? noBytes : frame.subarray(valueStart),
     expected,
+    trace,
   };
 }
 

@@ -7,6 +7,7 @@ import { ProcessExposition } from "../metrics/process.ts";
 import { tcpTransport } from "../peers/tcp.ts";
 import type { RingView } from "../redis/context.ts";
 import type { Runtime } from "../runtime.ts";
+import { findSpans } from "../tracing.ts";
 import type { Output } from "./client.ts";
 import { CommandError } from "./command-error.ts";
 import { nodeControl } from "./control.ts";
@@ -70,6 +71,7 @@ async function startNodes(
   log: RootLog,
   opened: Opened,
 ): Promise<Reached[]> {
+  const spans = await findSpans();
   const store = new MemoryStore(runtime);
   const ofProcess = new ProcessExposition();
   const doors: Doors[] = [];
@@ -92,6 +94,7 @@ async function startNodes(
         node,
         () => void leave(doorsOfNode, log.child({ node: slots.http.nodeId })),
       ),
+      spans,
     });
     opened.doors.push(() => http.close());
     doorsOfNode.port = http.port;
@@ -132,6 +135,7 @@ async function startNodes(
       coordination,
       runtime,
       transport: tcpTransport,
+      spans,
       log: log.child({ node: slots.http.nodeId }),
     });
     opened.nodes.push(async () => {

@@ -7,6 +7,7 @@ import type { Log } from "../log.ts";
 import { ProcessExposition } from "../metrics/process.ts";
 import { tcpTransport } from "../peers/tcp.ts";
 import type { Runtime } from "../runtime.ts";
+import { findSpans } from "../tracing.ts";
 import { nodeControl } from "./control.ts";
 import { slotsOf } from "./door-slot.ts";
 import { exitOnDefect, listenForStop, stopWithin } from "./lifecycle.ts";
@@ -50,6 +51,7 @@ async function startNode(values: Values, runtime: Runtime, log: Log, leave: () =
   const opened: (() => Promise<void>)[] = [];
   let node: CacheNode | undefined;
   try {
+    const spans = await findSpans();
     const coordination = await connectNats({ url: values.nats, runtime, log });
     opened.push(() => coordination.close());
     const doors = slotsOf(values.node);
@@ -62,6 +64,7 @@ async function startNode(values: Values, runtime: Runtime, log: Log, leave: () =
       limits: httpLimits(values["request-deadline"]),
       control: nodeControl(values, () => node, leave),
       moreMetrics: () => ofProcess.text(),
+      spans,
     });
     opened.push(() => http.close());
     const redis = await openRedis(values, runtime, log, doors.redis, () => node?.ring);
@@ -72,7 +75,14 @@ async function startNode(values: Values, runtime: Runtime, log: Log, leave: () =
       redis,
       networkInterfaces(),
     );
-    const joined = await CacheNode.start({ config, coordination, runtime, transport: tcpTransport, log });
+    const joined = await CacheNode.start({
+      config,
+      coordination,
+      runtime,
+      transport: tcpTransport,
+      log,
+      spans,
+    });
     node = joined;
     doors.fill(node);
     return {

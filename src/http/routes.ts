@@ -1,9 +1,11 @@
 /** Which request does what. A route turns a request into a command or a report and hands its reply back. */
+import { AsyncResource } from "node:async_hooks";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Door, noBytes, Op, type Reply } from "../cache/command.ts";
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
+import type { Spans } from "../tracing.ts";
 import type { BodyReader } from "./body.ts";
 import { checkMayDrain, type NodeControl } from "./control.ts";
 import type { EventStreams } from "./event-streams.ts";
@@ -30,6 +32,7 @@ export interface RouteContext {
   readonly outbox: Outbox;
   /** Absent: nobody may ask for anything but operations and reports. */
   readonly control: NodeControl | undefined;
+  readonly spans: Spans | undefined;
   readonly streams: EventStreams;
   /** What `/metrics` shows beside the node's own; absent: nothing. */
   readonly moreMetrics: (() => Promise<string>) | undefined;
@@ -159,7 +162,7 @@ function remove({ door, outbox }: RouteContext, res: ServerResponse, key: Buffer
 }
 
 function set(context: RouteContext, req: IncomingMessage, res: ServerResponse): void {
-  context.bodies.read(req, (refused, body) => {
+  const received = (refused: RingcacheError | undefined, body: Buffer): void => {
     if (refused !== undefined) {
       context.refuse(req, res, refused);
       return;
@@ -172,7 +175,9 @@ function set(context: RouteContext, req: IncomingMessage, res: ServerResponse): 
     } catch (thrown) {
       answerThrown(context, res, thrown);
     }
-  });
+  };
+  // The body's end is told in another asynchronous context than that of this request's trace.
+  context.bodies.read(req, context.spans === undefined ? received : AsyncResource.bind(received));
 }
 
 function owner(door: Door, res: ServerResponse, key: Buffer): void {

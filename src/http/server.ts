@@ -5,6 +5,7 @@ import type { Door } from "../cache/command.ts";
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
+import type { Spans } from "../tracing.ts";
 import { BodyReader } from "./body.ts";
 import type { NodeControl } from "./control.ts";
 import { EventStreams } from "./event-streams.ts";
@@ -26,6 +27,8 @@ export interface HttpOptions {
   readonly control?: NodeControl;
   /** What `/metrics` shows beside the node's own. */
   readonly moreMetrics?: () => Promise<string>;
+  /** Requests are parts of the traces that their headers name; absent: they are not. */
+  readonly spans?: Spans | undefined;
   /** Served as they are. */
   readonly pages?: Pages;
 }
@@ -72,6 +75,7 @@ class HttpServer extends Server {
       log,
       runtime,
       control,
+      spans: options.spans,
       bodies: new BodyReader(limits),
       outbox: new Outbox(runtime, log),
       streams: new EventStreams(door, log),
@@ -135,7 +139,9 @@ class HttpServer extends Server {
       res.shouldKeepAlive = false;
       this.#end(req.socket);
     }
-    handleRequest(this.#context, req, res);
+    const { spans } = this.#context;
+    if (spans === undefined) handleRequest(this.#context, req, res);
+    else spans.within(req.headers, () => handleRequest(this.#context, req, res));
   }
 
   /** `Expect: 100-continue`: the client waits to hear whether its body is welcome. */
