@@ -142,7 +142,7 @@ describe("against an HTTP door", () => {
     const { code, stdout } = await run(["status"], env);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^platform +\S+$/m);
-    expect(stdout).toMatch(/^NODE +PARTITIONS +BACKUPS +ZONE +HTTP +PEER$/m);
+    expect(stdout).toMatch(/^NODE +PARTITIONS +BACKUPS +OPS\/S +HITS +P99 +MEMORY +ZONE +HTTP +PEER$/m);
     const report: unknown = JSON.parse((await run(["status", "--json"], env)).stdout);
     expect(report).toMatchObject({ platform: expect.any(String), members: expect.any(Array) });
   });

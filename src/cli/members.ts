@@ -1,4 +1,5 @@
 /** Asks the cluster for reports through whichever member answers: the one that was named, or those it has told of. */
+import type { Samples } from "../cache/cluster/report.ts";
 import type { StatusReport } from "../cache/command.ts";
 import { ask, type ClientContext, UnreachableError } from "./client.ts";
 import { CommandError } from "./command-error.ts";
@@ -14,6 +15,8 @@ export class Members {
   #urls = new Map<string, string>();
   /** Who answered last. */
   #url: string;
+  /** What the first one said: at an address of before something else may answer by now. */
+  #platform: string | undefined;
 
   constructor(context: Pick<ClientContext, "values" | "runtime">) {
     this.#context = context;
@@ -55,13 +58,32 @@ export class Members {
     if (!Array.isArray(body.members))
       throw new CommandError(`What answers at ${url} is not a ringcache node.`, 1);
     const report = body as unknown as StatusReport;
+    this.#platform ??= report.platform;
+    if (report.platform !== this.#platform) {
+      throw new CommandError(
+        `What answers at ${url} is of the platform "${report.platform}", not "${this.#platform}".`,
+        1,
+      );
+    }
     this.#learn(report);
     return report;
   }
 
-  /** Where a member is reached; undefined if nobody has told. */
-  urlOf(id: string): string | undefined {
-    return this.#urls.get(id);
+  /** Both, of the member that answers; within a little more than `leftMs`. */
+  async look(leftMs: number): Promise<{ report: StatusReport; samples: Samples }> {
+    const report = await this.status(leftMs);
+    return { report, samples: await this.samples(Math.min(leftMs, answerMsMax)) };
+  }
+
+  /** What all nodes measure of themselves, as the member knows it that answered last; empty if it can't tell. */
+  async samples(timeoutMs: number): Promise<Samples> {
+    try {
+      const { body } = await ask(this.#context, "GET", "/cluster", { url: this.#url, timeoutMs });
+      return (body.samples ?? {}) as Samples;
+    } catch (error) {
+      if (error instanceof CommandError) return {};
+      throw error;
+    }
   }
 
   /** A table of nobody but the dead is no reason to forget where the living are. */

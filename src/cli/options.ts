@@ -31,7 +31,9 @@ export const commands = {
   dev: { operands: [], summary: "Runs a whole cluster in this one process, without NATS." },
   status: {
     operands: [],
-    summary: "Prints the members, what each has, and where copies are missing or moving.",
+    summary:
+      "Prints the members, what each has and does, and where copies are missing or moving. Exit code 1 if partitions have no " +
+      "owner or too few copies.",
   },
   drain: {
     operands: [],
@@ -277,7 +279,13 @@ export const options = {
     kind: toggle,
     default: "false",
     commands: ["status", "owner"],
-    description: "Prints the node's answer as JSON.",
+    description: "Prints the node's answer as JSON; with `--watch` one line a second.",
+  }),
+  watch: option({
+    kind: toggle,
+    default: "false",
+    commands: ["status"],
+    description: "Refreshes once a second, until q or Ctrl-C; arrow keys scroll.",
   }),
 } as const;
 

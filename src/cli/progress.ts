@@ -67,7 +67,7 @@ export class Progress {
       this.#stream.write(`${bar}${facts}\n`);
       return;
     }
-    const columns = this.#stream.columns ?? defaultColumns;
+    const columns = this.#stream.columns || defaultColumns;
     const line = `${bar}${facts}`.slice(0, Math.max(columns - 1, 1));
     if (line === this.#shown) return;
     this.#shown = line;

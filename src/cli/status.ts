@@ -1,65 +1,27 @@
-import type { StatusReport } from "../cache/command.ts";
-import { ask, type ClientContext } from "./client.ts";
+import type { ClientContext } from "./client.ts";
 import { CommandError } from "./command-error.ts";
+import { Members } from "./members.ts";
+import { hasColours, isTerminal } from "./progress.ts";
+import { asJson, formatStatus, isHealthy } from "./status-view.ts";
+import { StatusWatch, watchLines } from "./status-watch.ts";
 
-/** `ringcache status [--json]` */
+/** `ringcache status [--watch] [--json]`: exit code 1 if partitions have no owner or too few copies. */
 export async function status(context: ClientContext): Promise<number> {
-  const { body } = await ask(context, "GET", "/status");
-  if (context.values.json) {
-    await context.out(`${JSON.stringify(body)}\n`);
-    return 0;
+  const { values, terminal } = context;
+  const { stdout, env } = terminal;
+  if (values.watch && !values.json && !isTerminal(stdout, env)) {
+    throw new CommandError("--watch needs a terminal; with --json it writes a line a second anywhere.", 2);
   }
-  if (!Array.isArray(body.members)) {
-    throw new CommandError(`What answers at ${context.values.url} is not a ringcache node.`, 1);
+  const members = new Members(context);
+  const shown = await members.look(values.timeout);
+  if (values.watch) {
+    return values.json ? watchLines(context, members, shown) : new StatusWatch(context, members, shown).run();
   }
-  await context.out(formatStatus(body as unknown as StatusReport));
-  return 0;
-}
-
-export function formatStatus(report: StatusReport): string {
-  const facts: [string, string][] = [
-    ["platform", report.platform],
-    ["coordination", report.coordination],
-    ["coordinator", report.coordinator || "none known"],
-    ["epoch", String(report.epoch)],
-    ["copies", formatCopies(report)],
-    ["too few copies", partitions(report.under_replicated_partitions)],
-    ["being copied", partitions(report.copying_partitions)],
-    ["moving", partitions(report.moving_partitions)],
-    ["unowned", partitions(report.unowned_partitions)],
-  ];
-  const members = report.members.map((member) => [
-    member.id,
-    String(member.partitions),
-    String(member.backups),
-    member.zone || "-",
-    member.http || "-",
-    member.peer,
-    stateOf(member),
-  ]);
-  const table = [["NODE", "PARTITIONS", "BACKUPS", "ZONE", "HTTP", "PEER", ""], ...members];
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
-  const lines = table.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
-  return `${[...facts.map(([name, value]) => `${name.padEnd(16)}${value}`), "", ...lines].join("\n")}\n`;
-}
-
-/** The partitions with the fewest copies first: they are what one looks for. */
-function formatCopies({ backups, copies }: StatusReport): string {
-  const groups = Object.entries(copies).sort(([a], [b]) => Number(a) - Number(b));
-  if (groups.length === 0) return "none";
-  return groups.map(([number, count]) => `${number} of ${backups + 1}: ${partitions(count)}`).join(", ");
-}
-
-function partitions(count: number): string {
-  return `${count} ${count === 1 ? "partition" : "partitions"}`;
-}
-
-function stateOf({ leaving, dead }: StatusReport["members"][number]): string {
-  if (dead !== "") return dead === "gone" ? "dead" : "silent";
-  return leaving ? "leaving" : "";
+  // What is read by a program, or cut off by no terminal's edge, is whole.
+  const columns = isTerminal(stdout, env) ? stdout.columns || undefined : undefined;
+  const text = values.json
+    ? `${JSON.stringify(asJson(shown))}\n`
+    : formatStatus(shown, { colours: hasColours(stdout, env), columns });
+  await context.out(text);
+  return isHealthy(shown.report) ? 0 : 1;
 }

@@ -79,7 +79,11 @@ export class Program {
 
   /** Writes one line to its stdin. */
   send(line: string): void {
-    this.#child.stdin?.write(`${line}\n`);
+    this.write(`${line}\n`);
+  }
+
+  write(text: string): void {
+    this.#child.stdin?.write(text);
   }
 
   /** Resolves with the first value that `find` gives for what the program has written so far. */

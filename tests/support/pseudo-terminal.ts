@@ -1,0 +1,43 @@
+/** `ringcache` in a real terminal: a pseudo one, which `script` of util-linux makes. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { stripVTControlCharacters } from "node:util";
+import { Program } from "./node-process.ts";
+
+const home = "\x1b[H";
+
+export class PseudoTerminal extends Program {
+  /** When the program has ended, its exit code and the terminal's modes are printed. */
+  constructor(args: readonly string[], columns: number, rows: number) {
+    if (spawnSync("script", ["--version"]).error !== undefined)
+      throw new Error("`script` isn't on the PATH: install util-linux");
+    const size = `stty cols ${columns} rows ${rows}`;
+    // The words that follow the launcher, without anything in them that a shell would read otherwise.
+    const inner = `${size}; echo tty=\\$(tty); $*; echo exit=\\$?; stty -a`;
+    super(args, undefined, ["sh", "-c", `TERM=xterm exec script -qfec "${inner}" /dev/null`, "sh"]);
+  }
+
+  /** What is on the screen: what was written since it was last drawn from its top. */
+  get screen(): string {
+    const from = this.stdout.lastIndexOf(home);
+    return stripVTControlCharacters(from === -1 ? this.stdout : this.stdout.slice(from + home.length));
+  }
+
+  shows(what: RegExp, waitMs = 20_000): Promise<string> {
+    return this.until(
+      () => (what.test(this.screen) ? this.screen : undefined),
+      `the screen shows ${what}`,
+      waitMs,
+    );
+  }
+
+  /** Types, as on a keyboard. */
+  type(keys: string): void {
+    this.write(keys);
+  }
+
+  /** As when a window is resized: the program gets SIGWINCH. */
+  resize(columns: number, rows: number): void {
+    const tty = /tty=(\S+)/.exec(this.stdout)?.[1];
+    execFileSync("stty", ["-F", tty!, "cols", String(columns), "rows", String(rows)]);
+  }
+}
