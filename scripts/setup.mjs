@@ -6,6 +6,8 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmodSync,
+  copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -14,7 +16,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -102,14 +104,44 @@ function build() {
   // What doesn't compile isn't written: the last build that did stays in place.
   run("The build", process.execPath, [binOf("typescript", "tsc"), "-p", "tsconfig.json", "--noEmitOnError"]);
   removeStale();
+  copyDashboard();
   // npm makes a bin executable only in packages that it installs.
   chmodSync(join(dist, "cli", "main.js"), 0o755);
   writeFileSync(stampFile, stamp);
 }
 
+/** What the page loads beside its own files: served as published, each with its licence. */
+const pageLibraries = {
+  preact: ["dist/preact.mjs"],
+  htm: ["dist/htm.mjs"],
+  uplot: ["dist/uPlot.esm.js", "dist/uPlot.min.css"],
+};
+
+/** The dashboard's page has no build step of its own: browsers run its files as they are. */
+function copyDashboard() {
+  const page = join(dist, "dashboard", "page");
+  const isSource = (file) => !/(\.ts|tsconfig\.json)$/.test(file);
+  cpSync(join(root, "src", "dashboard", "page"), page, { recursive: true, filter: isSource });
+  const libraries = join(page, "libraries");
+  mkdirSync(libraries, { recursive: true });
+  for (const [name, files] of Object.entries(pageLibraries)) {
+    const folder = join(root, "node_modules", name);
+    for (const file of files) {
+      copyFileSync(join(folder, file), join(libraries, basename(file).replace(/\.mjs$/, ".js")));
+    }
+    copyFileSync(join(folder, "LICENSE"), join(libraries, `${name}.LICENSE`));
+  }
+}
+
 /** What the build of a source file that is no more has left behind. Written over, not emptied: nodes may run from it. */
 function removeStale() {
+  const page = join(dist, "dashboard", "page") + sep;
   for (const file of filesUnder(dist)) {
+    if (file.startsWith(page)) {
+      const source = join(root, "src", relative(dist, file));
+      if (!existsSync(source) && !file.startsWith(join(page, "libraries"))) rmSync(file, { force: true });
+      continue;
+    }
     const source = relative(dist, file).replace(/(\.d\.ts|\.js|\.js\.map)$/, ".ts");
     if (!existsSync(join(root, "src", source)) || source.endsWith(".test.ts")) rmSync(file, { force: true });
   }

@@ -26,6 +26,7 @@ function check(heading, packageName, command, args) {
 step("Dependencies and build");
 await setup();
 check("Types of the tests", "typescript", "tsc", ["-p", "tsconfig.test.json"]);
+check("Types of the dashboard's page", "typescript", "tsc", ["-p", "src/dashboard/page/tsconfig.json"]);
 check("Lint and format", "@biomejs/biome", "biome", ["check"]);
 check("Package", "publint", "publint", ["--strict"]);
 

@@ -1,6 +1,7 @@
 import { CacheNode } from "../cache/node.ts";
 import { defaultNodeConfig, maxMemoryBytesMin } from "../config.ts";
 import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
+import { dashboardPages } from "../dashboard/pages.ts";
 import { startHttp } from "../http/server.ts";
 import type { Log } from "../log.ts";
 import { ProcessExposition } from "../metrics/process.ts";
@@ -75,6 +76,7 @@ async function startNodes(
   const store = new MemoryStore(runtime);
   const ofProcess = new ProcessExposition();
   const doors: Doors[] = [];
+  const pages = dashboardPages();
   // All ports first: with one of them taken, no node should have started.
   for (let i = 0; i < values.nodes; i++) {
     const slots = slotsOf(`node-${i + 1}`);
@@ -89,6 +91,7 @@ async function startNodes(
       runtime,
       limits: httpLimits(values["request-deadline"]),
       moreMetrics: () => ofProcess.text(),
+      pages,
       control: nodeControl(
         values,
         node,
@@ -199,6 +202,8 @@ export function whatToTry(nodes: readonly Reached[]): string {
   return `
 A cluster of ${urls.length} ${urls.length === 1 ? "node" : "nodes"} runs in this process:
 ${nodes.map(({ url, redis }, i) => `  node-${i + 1}  ${url}${redis === "" ? "" : `  redis://${redis}`}`).join("\n")}
+
+The dashboard: ${first}/
 
 Try, in another terminal:
 

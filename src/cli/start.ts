@@ -2,6 +2,7 @@ import { networkInterfaces } from "node:os";
 import { CacheNode } from "../cache/node.ts";
 import type { NodeConfig } from "../config.ts";
 import { connectNats } from "../coordination/nats.ts";
+import { dashboardPages } from "../dashboard/pages.ts";
 import { startHttp } from "../http/server.ts";
 import type { Log } from "../log.ts";
 import { ProcessExposition } from "../metrics/process.ts";
@@ -62,6 +63,7 @@ async function startNode(values: Values, runtime: Runtime, log: Log, leave: () =
       log,
       runtime,
       limits: httpLimits(values["request-deadline"]),
+      pages: dashboardPages(),
       control: nodeControl(values, () => node, leave),
       moreMetrics: () => ofProcess.text(),
       spans,
