@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Fifo, Lru, S3Fifo } from "./support/eviction-references.mjs";
 import { Store } from "./support/eviction-store.mjs";
 import { readTrace, zipf, zipfWithScans } from "./support/eviction-workloads.mjs";
+import { say, step } from "./support/progress.mjs";
 
 const traces = ["web07", "sprite", "multi3", "loop", "requests-sized"];
 const tracesFolder = fileURLToPath(new URL("../../shared/traces/", import.meta.url));
@@ -34,18 +35,22 @@ const generated = [
 /** `files`: traces to use instead of all others. */
 export async function run({ files }) {
   const results = [];
-  for (const load of files.length > 0 ? files.map((file) => () => readTrace(file)) : everyWorkload()) {
+  const loads = files.length > 0 ? files.map((file) => () => readTrace(file)) : everyWorkload();
+  for (const load of loads) {
     const workload = load();
     const { name, keys, distinct } = workload;
-    progress(`${name}: ${figure(keys.length)} requests for ${figure(distinct)} keys`);
-    for (const percent of percents) results.push(measure(workload, percent));
+    say(`eviction: ${name}: ${figure(keys.length)} requests for ${figure(distinct)} keys`);
+    for (const percent of percents) {
+      step(results.length, loads.length * percents.length, `caches measured, now ${name} at ${percent} %`);
+      results.push(measure(workload, percent));
+    }
   }
   return results;
 }
 
 function everyWorkload() {
   const known = existsSync(tracesFolder);
-  if (!known) progress("../shared/traces isn't there: without the real traces");
+  if (!known) say("eviction: ../shared/traces isn't there: without the real traces");
   return [
     ...(known ? traces.map((name) => () => readTrace(`${tracesFolder}${name}.csv.gz`)) : []),
     ...generated,
@@ -137,10 +142,6 @@ export function printTable(results) {
     );
     console.log(cells.join("  ").trimEnd());
   }
-}
-
-function progress(sentence) {
-  console.error(`eviction: ${sentence}`);
 }
 
 function figure(number) {

@@ -4,6 +4,7 @@
  * to stay as much. The time counts from when all of them evict.
  */
 import { startNats, startServer, startWorker } from "./support/processes.mjs";
+import { say, step } from "./support/progress.mjs";
 import { getJson, settled } from "./support/settle.mjs";
 
 const nodeCount = 3;
@@ -79,6 +80,7 @@ async function observe(nodes, load, seconds) {
     const beganMs = performance.now();
     while (performance.now() < untilMs) {
       await pause(Math.min(1000, untilMs - performance.now()));
+      step(Math.round((performance.now() - startMs) / 1000), Math.round(seconds), "seconds observed");
       seen.rss.push({ interval, bytes: await rssOf(nodes) });
       seen.store.push((await statsOf(nodes)).map(({ memory_bytes }) => memory_bytes));
     }
@@ -236,7 +238,7 @@ function megabytes(bytes) {
 }
 
 function progress(sentence) {
-  console.error(`full-memory: ${sentence}`);
+  say(`full-memory: ${sentence}`);
 }
 
 function pause(ms) {

@@ -9,6 +9,7 @@
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { stopProcesses } from "./support/processes.mjs";
+import { clear } from "./support/progress.mjs";
 import { printJson, printTable } from "./support/report.mjs";
 
 const benches = {
@@ -92,10 +93,12 @@ const { name, json, plan } = commandLine();
 try {
   const bench = { printJson, printTable, failed: () => false, ...(await import(`./${name}.mjs`)) };
   const results = await bench.run(plan);
+  clear();
   if (json) bench.printJson(name, results);
   else bench.printTable(results);
   if (bench.failed(results)) process.exitCode = 1;
 } catch (error) {
+  clear();
   console.error(`bench: ${error.stack}`);
   process.exitCode = 1;
 } finally {

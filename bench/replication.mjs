@@ -11,6 +11,7 @@
  */
 import { compare, compareToBound, measure } from "./support/compare.mjs";
 import { startNats, startServer, startWorker } from "./support/processes.mjs";
+import { step } from "./support/progress.mjs";
 import { getJson, settled } from "./support/settle.mjs";
 
 const inFlight = 64;
@@ -122,6 +123,7 @@ async function measureFailovers(cluster, { rounds, seconds }) {
   const quietMs = Math.min(seconds * 1000, 1000);
   const results = { killed: [], quiet: [] };
   for (let i = 0; i < rounds * killsPerRound; i++) {
+    step(i, rounds * killsPerRound, "nodes killed and started again");
     const { coordinator } = await getJson(cluster.servers[0].port, "/status");
     const victim = cluster.servers.find(({ id }) => (id === coordinator) === (i % 2 === 0));
     const doors = cluster.servers.filter((server) => server !== victim).map(({ port }) => port);
@@ -150,6 +152,7 @@ async function measureRebuilds(cluster, { rounds, seconds }) {
   ];
   const receiving = await receiver.call("listen");
   for (let round = 0; round < rounds; round++) {
+    step(round, rounds, "copies rebuilt");
     const victim = cluster.servers[round % nodeCount];
     const doors = cluster.servers.filter((server) => server !== victim).map(({ port }) => port);
     const { entries: owned, backup_entries: copied } = await getJson(victim.port, "/stats");

@@ -8,6 +8,7 @@
 import { growthOf, serverNames, versionOf } from "./support/cache-servers.mjs";
 import { compare, compareToBound, measure, median } from "./support/compare.mjs";
 import { startWorker } from "./support/processes.mjs";
+import { step } from "./support/progress.mjs";
 import { keyOf, valueBytes } from "./workers/storage-load.mjs";
 
 const names = ["ringcache", "ringcache-1", "lru-cache", "map", "driver"];
@@ -58,17 +59,13 @@ async function measureStores(entries, plan) {
     for (const name of names) figures[name].speed[mix] = measured[name];
   }
   for (let round = 0; round < plan.rounds; round++) {
-    for (const name of names) {
+    for (const [i, name] of names.entries()) {
+      step(round * names.length + i, plan.rounds * names.length, `observations, now ${name}`);
       figures[name].observed.push(await workers[name].call("observe", mixes["50/50"], plan.seconds));
     }
   }
   for (const name of names) await workers[name].exit();
   return figures;
-}
-
-/** For who waits; stderr stays empty when nobody does. */
-function progress(what) {
-  if (process.stderr.isTTY) console.error(what);
 }
 
 function subject(worker, writePercent) {
@@ -97,8 +94,8 @@ async function fill(name, entries) {
     const emptyBytes = await worker.call("open", name, entries);
     const turns = [];
     const pauses = [];
-    progress(`fills ${name} with ${entries.toLocaleString("en-US")} entries`);
     for (let from = 0; from < entries; from += sliceEntries) {
+      step(from, entries, `entries in ${name}`);
       const slice = await worker.call("fill", from, Math.min(from + sliceEntries, entries));
       for (const micros of slice.turns) turns.push(micros);
       pauses.push(slice.gcMs);

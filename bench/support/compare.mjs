@@ -2,6 +2,7 @@
  * Measures several subjects in turns: a machine that is slower for a while is slower for all of them, and a ratio
  * compares only what was measured one right after the other.
  */
+import { step } from "./progress.mjs";
 
 /**
  * `subjects`: by name, `{ run(seconds), servers, processes }`. `run` resolves with `{ operations, perSecond }`;
@@ -11,10 +12,16 @@
 export async function measure(subjects, { rounds, seconds, warmUpSeconds }) {
   const names = Object.keys(subjects);
   const results = Object.fromEntries(names.map((name) => [name, []]));
-  for (const name of names) await subjects[name].run(warmUpSeconds);
+  let done = 0;
+  const next = (what) => step(done++, names.length * (rounds + 1), `measurements, now ${what}`);
+  for (const name of names) {
+    next(`${name}, warming up`);
+    await subjects[name].run(warmUpSeconds);
+  }
   for (let round = 0; round < rounds; round++) {
     // Every other round backwards: none is always the first.
     for (const name of round % 2 === 0 ? names : names.toReversed()) {
+      next(name);
       results[name].push(await measureOnce(subjects[name], seconds));
     }
   }

@@ -42,6 +42,8 @@ export class Progress {
   readonly #everyMs: number;
   #fromMs: number | undefined;
   #doneAtFrom = 0;
+  #total = 0;
+  #done = 0;
   #shownAtMs = Number.NEGATIVE_INFINITY;
   #shown = "";
 
@@ -56,13 +58,16 @@ export class Progress {
   /** Shows how far it is, unless that was done just now. */
   step(step: Step): void {
     const nowMs = this.#runtime.monotonicMs();
-    if (this.#fromMs === undefined) {
+    // Other work than before: what that took says nothing about this.
+    if (this.#fromMs === undefined || step.total !== this.#total || step.done < this.#done) {
       this.#fromMs = nowMs;
       this.#doneAtFrom = step.done;
     }
+    this.#total = step.total;
+    this.#done = step.done;
     if (nowMs - this.#shownAtMs < this.#everyMs) return;
     this.#shownAtMs = nowMs;
-    const { bar, facts } = describe(step, step.done - this.#doneAtFrom, nowMs - this.#fromMs);
+    const { bar, facts } = this.#describe(step, nowMs - this.#fromMs);
     if (!this.#inPlace) {
       this.#stream.write(`${bar}${facts}\n`);
       return;
@@ -82,10 +87,21 @@ export class Progress {
     this.#stream.write(`${line}\n`);
   }
 
+  /** The last line, which stays. */
+  end(step: Step): void {
+    const elapsedMs = this.#runtime.monotonicMs() - (this.#fromMs ?? this.#runtime.monotonicMs());
+    const { bar, facts } = this.#describe(step, elapsedMs);
+    this.say(`${bar}${facts}`);
+  }
+
   /** Takes the line away that is refreshed in place: the work has ended, or something else is to be written. */
   clear(): void {
     if (this.#shown !== "") this.#stream.write(clearLine);
     this.#shown = "";
+  }
+
+  #describe(step: Step, elapsedMs: number) {
+    return describe(step, step.done - this.#doneAtFrom, elapsedMs);
   }
 }
 

@@ -1,25 +1,24 @@
 /** How far many runs are: one line in place on a terminal, else a line now and then. */
+import { Progress as Line } from "../../src/cli/progress.ts";
+import { systemRuntime } from "../../src/runtime.ts";
 import type { Outcome } from "./pool.ts";
 
-const barWidth = 24;
-const everyMsTerminal = 200;
-const everyMsElsewhere = 10_000;
+const everyMs = 10_000;
 const seedsNamedMax = 20;
 
 export class Progress {
   readonly #count: number;
-  readonly #terminal = process.stdout.isTTY === true;
-  readonly #fromMs = performance.now();
   readonly #failed: number[] = [];
+  readonly #line = new Line({ stream: process.stdout, runtime: systemRuntime, env: process.env, everyMs });
   #done = 0;
   #operations = 0;
   #faults = 0;
   #handoffs = 0;
   #promotions = 0;
-  #shownAtMs = this.#fromMs;
 
   constructor(count: number) {
     this.#count = count;
+    this.#line.step(this.#step());
   }
 
   get failed(): number {
@@ -36,17 +35,13 @@ export class Progress {
     if (violations.length > 0) {
       this.#failed.push(seed);
       const { kind, what } = violations[0]!;
-      this.#print(`seed ${seed} FAILED with ${kind}: ${what.split("\n")[0]!.slice(0, 200)}`);
+      this.#line.say(`seed ${seed} FAILED with ${kind}: ${what.split("\n")[0]!.slice(0, 200)}`);
     }
-    const nowMs = performance.now();
-    if (nowMs - this.#shownAtMs < (this.#terminal ? everyMsTerminal : everyMsElsewhere)) return;
-    this.#shownAtMs = nowMs;
-    if (this.#terminal) process.stdout.write(`\r\x1b[K${this.#line()}`);
-    else console.log(this.#line());
+    this.#line.step(this.#step());
   }
 
   end(): void {
-    this.#print(this.#line());
+    this.#line.end(this.#step());
     const counted = [
       `${this.#operations} operations`,
       `${this.#faults} faults`,
@@ -61,16 +56,8 @@ export class Progress {
     console.log(`the first: npm run sim -- --seed ${seeds[0]} --trace`);
   }
 
-  #print(line: string): void {
-    console.log(this.#terminal ? `\r\x1b[K${line}` : line);
-  }
-
-  #line(): string {
-    const filled = Math.floor((barWidth * this.#done) / Math.max(this.#count, 1));
-    const bar = "#".repeat(filled).padEnd(barWidth, ".");
-    const perSecond = this.#done / Math.max((performance.now() - this.#fromMs) / 1_000, 0.001);
+  #step() {
     const first = this.#failed.length === 0 ? "" : `, the first ${Math.min(...this.#failed)}`;
-    const state = `${this.#done}/${this.#count} seeds, ${perSecond.toFixed(1)}/s`;
-    return `[${bar}] ${state}, ${this.#failed.length} failed${first}`;
+    return { done: this.#done, total: this.#count, text: `seeds, ${this.#failed.length} failed${first}` };
   }
 }
