@@ -6,6 +6,7 @@ import type { RingcacheError } from "../errors.ts";
 import type { Via } from "../metrics/operations.ts";
 import type { RingStats } from "../ring/ring-options.ts";
 import type { ClusterReport, ClusterWatcher, LookUpReport } from "./cluster/report.ts";
+import type { Lane } from "./lane.ts";
 import { encodeSteps, type Result, type Step } from "./steps/step.ts";
 
 export const Op = {
@@ -96,6 +97,8 @@ export interface Door {
    * `deadlineMs`: at most this long from now; absent: the node's request deadline. `via`: as whose it is counted; absent: the library's.
    */
   execute(command: Command, done: Done, deadlineMs?: number, via?: Via): void;
+  /** A way of the caller's own for many requests of one turn; undefined if there is none (yet). `via` is as of {@link execute}. */
+  lane(via?: Via): Lane | undefined;
   owner(key: Buffer): OwnerReport;
   stats(): StatsReport;
   status(): StatusReport;

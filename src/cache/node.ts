@@ -15,6 +15,7 @@ import type { ClusterReport, ClusterWatcher } from "./cluster/report.ts";
 import type { Measures } from "./cluster/sampler.ts";
 import type { Command, Done, Door, LookedUp, OwnerReport, StatsReport, StatusReport } from "./command.ts";
 import { CacheKeeper, type CopyState } from "./keeper.ts";
+import { Lane } from "./lane.ts";
 import { Partitions } from "./partitions.ts";
 import { statsReport, statusReport } from "./reports.ts";
 import { Router } from "./router.ts";
@@ -124,6 +125,13 @@ export class CacheNode implements Door {
     const partition = command.partition ?? this.ring.partitionFor(command.key);
     const traced = traces.begin(command, partition, via, done);
     router.execute(command, traced?.done ?? done, deadlineMs, via, traced);
+  }
+
+  lane(via: Via = Via.library): Lane | undefined {
+    const { partitions, counters, traces } = this.#parts;
+    // It leaves no traces.
+    if (traces !== undefined) return undefined;
+    return new Lane({ ring: this.ring, runtime: this.#runtime, partitions, counters }, via);
   }
 
   owner(key: Buffer): OwnerReport {

@@ -88,6 +88,22 @@ export class OwnedPartition implements StreamOwner {
     return false;
   }
 
+  /** Nothing of it is on its way to a backup: whatever is read is everywhere. */
+  get isClean(): boolean {
+    return this.#unsettled.isEmpty;
+  }
+
+  /** No other node is to have its writes. */
+  get isAlone(): boolean {
+    return this.streams.length === 0;
+  }
+
+  /** A write of the number after the last was made in the store, and has added about so many bytes; only while {@link isAlone}. */
+  wrote(sizeBytes: number): void {
+    this.#settled = ++this.data.lsn;
+    this.onWritten(sizeBytes);
+  }
+
   /** Everything is on every backup that is required. */
   get isSettled(): boolean {
     const { lsn } = this.data;

@@ -8,6 +8,7 @@ import type {
   StatsReport,
   StatusReport,
 } from "../cache/command.ts";
+import type { Lane } from "../cache/lane.ts";
 import { RingcacheError } from "../errors.ts";
 import { Via } from "../metrics/operations.ts";
 
@@ -36,6 +37,10 @@ export class DoorSlot implements Door {
   execute(command: Command, done: Done, deadlineMs?: number): void {
     if (this.#door === undefined) done(this.#notReady(), undefined);
     else this.#door.execute(command, done, deadlineMs, this.#via);
+  }
+
+  lane(): Lane | undefined {
+    return this.#door?.lane(this.#via);
   }
 
   owner(key: Buffer): OwnerReport {

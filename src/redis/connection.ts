@@ -4,32 +4,29 @@
  * takes its place in a queue. Memory is bounded: with too much unanswered or unsent, nothing more is read or carried out.
  */
 import type { Socket } from "node:net";
-import { keySizeBytesMax, noBytes, Op } from "../cache/command.ts";
+import { noBytes, Op } from "../cache/command.ts";
 import { messageOf } from "../errors.ts";
 import type { Timer } from "../runtime.ts";
+import { type Batch, getName, setName } from "./batch.ts";
 import type { Call } from "./call.ts";
 import { CallQueue } from "./call-queue.ts";
 import type { CommandSpec } from "./command-table.ts";
-import type { RedisContext } from "./context.ts";
-import { commandOf, isOfHttp, refusal } from "./dispatch.ts";
-import { Found, RequestParser } from "./parser.ts";
-import { type Reader, Receiver } from "./receiver.ts";
+import type { RedisContext, Turns } from "./context.ts";
+import { commandOf, isOfHttp, keyRefusal, refusal } from "./dispatch.ts";
+import { Intake } from "./intake.ts";
+import { Found } from "./parser.ts";
 import { Session } from "./session.ts";
 import type { ReplyWriter } from "./writer.ts";
 
-const get = (0x47 << 16) | (0x45 << 8) | 0x54;
-const set = (0x53 << 16) | (0x45 << 8) | 0x54;
-
-export class Connection extends Session implements Reader {
+export class Connection extends Session {
   readonly id: number;
   readonly socket: Socket;
   readonly connectedMs: number;
   activeMs: number;
-  readonly #receiver: Receiver;
-  readonly #parser: RequestParser;
+  readonly #intake: Intake;
   /** A request that was carried out may have kept views of what was received. */
   #hasKept = false;
-  readonly #scheduleTurn: (connection: Connection) => void;
+  readonly #turns: Turns;
   readonly #calls: CallQueue;
   /** The kernel hasn't taken all that was written. */
   #isBackedUp = false;
@@ -41,18 +38,17 @@ export class Connection extends Session implements Reader {
   #paused = false;
   #ending = false;
   #inputEnded = false;
-  #closed = false;
+  isClosed = false;
   #linger: Timer | undefined;
 
-  constructor(id: number, accepted: Socket, context: RedisContext, scheduleTurn: (of: Connection) => void) {
+  constructor(id: number, accepted: Socket, context: RedisContext, turns: Turns) {
     super(context);
     this.id = id;
-    this.#receiver = new Receiver(accepted);
-    this.#receiver.reader = this;
-    this.socket = this.#receiver.socket;
-    this.#scheduleTurn = scheduleTurn;
-    this.#parser = new RequestParser(context.limits);
-    this.#parser.authenticated = this.authenticated;
+    this.#intake = new Intake(accepted, context.limits);
+    this.#intake.authenticated = this.authenticated;
+    this.#intake.onReceived = (count, now) => this.#received(count, now);
+    this.socket = this.#intake.socket;
+    this.#turns = turns;
     this.#calls = new CallQueue(this, this.out);
     this.connectedMs = context.runtime.monotonicMs();
     this.activeMs = this.connectedMs;
@@ -74,7 +70,7 @@ export class Connection extends Session implements Reader {
 
   /** Bytes of requests that are here and not carried out. */
   get heldBytes(): number {
-    return this.#parser.heldBytes;
+    return this.#intake.heldBytes;
   }
 
   /** Bytes of replies that the kernel hasn't taken. */
@@ -84,44 +80,76 @@ export class Connection extends Session implements Reader {
 
   /** Something was asked and isn't answered, or an answer isn't sent. */
   get isBusy(): boolean {
-    return this.unanswered > 0 || this.#held !== undefined || this.unsentBytes > 0;
+    return this.unanswered > 0 || this.#hasUndone || this.unsentBytes > 0;
   }
 
-  get isClosed(): boolean {
-    return this.#closed;
+  /** Requests were found that aren't carried out. */
+  get #hasUndone(): boolean {
+    return this.#held !== undefined || this.#intake.hasUndone;
   }
 
   /** After the replies to what was asked up to now, this one's included, the connection is closed. */
   endAfterReply(): void {
+    this.#stopReading();
+  }
+
+  #stopReading(): void {
     this.#ending = true;
+    this.#intake.isOver = true;
   }
 
   /** Sends something that wasn't asked for, after the replies to what was asked up to now. */
   push(write: (out: ReplyWriter) => void): void {
-    if (this.#closed) return;
+    if (this.isClosed) return;
     this.#calls.push(write);
     if (this.unsentBytes > this.context.limits.pubsubOutputBytesMax) this.#overflow();
     else this.#schedule();
   }
 
-  /** For its {@link Receiver}. */
-  receive(chunk: Buffer): void {
-    this.context.statistics.bytesIn += chunk.length;
-    if (this.#ending) return;
-    this.#parser.feed(chunk);
+  #received(count: number, now: boolean): void {
+    this.context.statistics.bytesIn += count;
+    if (!now) {
+      this.#schedule();
+      return;
+    }
+    this.#turns.carryOut([this]);
     try {
       this.#continue();
     } catch (thrown) {
       this.fail(thrown);
     }
+    this.#settle();
+  }
+
+  #settle(): void {
     const inUse = this.#calls.length > 0 || this.#held !== undefined || this.transaction !== undefined;
-    if (inUse || this.#hasKept || this.#parser.holdsChunk) this.#receiver.keep();
+    this.#intake.settle(inUse || this.#hasKept);
     this.#hasKept = false;
+  }
+
+  /** Gives the batch what it takes of the next requests; whether it has no room for more of them. */
+  offer(batch: Batch): boolean {
+    if (!this.isDirect || this.#processing || this.#ending || !this.isPlain) return false;
+    const taken = this.#intake.offer(this, batch);
+    this.context.statistics.commands += taken < 0 ? -1 - taken : taken;
+    return taken < 0;
+  }
+
+  /** What is carried out now may be answered now. */
+  get isDirect(): boolean {
+    const isFree = this.#calls.length === 0 && this.#held === undefined && !this.#intake.hasBack;
+    return isFree && !this.#isBackedUp && this.out.size < this.context.limits.unsentBytesMax;
+  }
+
+  /** A request that the batch has taken, and all that follow it, have to go the usual way. */
+  takeBack(args: readonly Buffer[]): void {
+    this.context.statistics.commands--;
+    this.#intake.giveBack(args);
   }
 
   /** Goes on with what was received, as far as the bounds allow. */
   #continue(): void {
-    if (this.#processing || this.#closed) return;
+    if (this.#processing || this.isClosed) return;
     this.#processing = true;
     try {
       this.#process();
@@ -132,7 +160,7 @@ export class Connection extends Session implements Reader {
   }
 
   #process(): void {
-    while (!this.#ending && !this.#closed) {
+    while (!this.#ending && !this.isClosed) {
       if (!this.#mayGoOn()) {
         this.#pause();
         return;
@@ -147,7 +175,7 @@ export class Connection extends Session implements Reader {
         this.#run(held.spec, held.args);
         continue;
       }
-      const found = this.#parser.next();
+      const found = this.#intake.next();
       if (found === Found.request) this.#request();
       else if (found === Found.nothing) {
         this.#resume();
@@ -181,15 +209,11 @@ export class Connection extends Session implements Reader {
   }
 
   #request(): void {
-    const parser = this.#parser;
+    const intake = this.#intake;
+    const { args } = intake;
     this.context.statistics.commands++;
-    if (parser.argc === 2 && parser.isNamed(get) && this.#isPlain()) {
-      if (this.#quick("get", Op.get)) return;
-    } else if (parser.argc === 3 && parser.isNamed(set) && this.#isPlain()) {
-      if (this.#quick("set", Op.set)) return;
-    }
-    const args = parser.args();
-    parser.authenticated = this.authenticated;
+    if (intake.isGivenBack && this.#quick(args)) return;
+    intake.authenticated = this.authenticated;
     if (isOfHttp(args[0]!)) {
       const { log } = this.context;
       log.warn(
@@ -203,38 +227,34 @@ export class Connection extends Session implements Reader {
     const refused = typeof spec === "string" ? spec : refusal(this, spec, args);
     if (refused !== undefined) this.#refuse(refused);
     else if (typeof spec !== "string") this.#admit(spec, args);
-    parser.authenticated = this.authenticated;
+    intake.authenticated = this.authenticated;
   }
 
-  /** Nothing stands between a GET or SET and the cache. */
-  #isPlain(): boolean {
-    return (
-      this.authenticated &&
-      this.transaction === undefined &&
-      (this.subscriptions === 0 || this.protocol === 3) &&
-      this.replies === "on"
-    );
-  }
-
-  /** GET and SET without options, which most requests are; false: they have to go the usual way. */
-  #quick(name: string, op: Op): boolean {
-    const key = this.#parser.arg(1);
-    if (key.length === 0 || key.length > keySizeBytesMax) return false;
+  /** GET and SET without options, of those that a batch gave back; false: they have to go the usual way. */
+  #quick(args: readonly Buffer[]): boolean {
+    const [name, key, value] = args as readonly [Buffer, Buffer, Buffer | undefined];
+    const isGet = name === getName;
+    if ((!isGet && name !== setName) || keyRefusal(key) !== undefined) return false;
     const { ring, door } = this.context;
     if (this.#calls.isPending(key)) return false;
     if (this.clusterAware && ring?.serves(ring.partitionFor(key)) !== true) return false;
-    this.lastCommand = name;
+    this.lastCommand = isGet ? "get" : "set";
     const call = this.#begin();
-    const isGet = op === Op.get;
-    const value = isGet ? noBytes : this.#parser.arg(2);
-    door.execute({ op, key, value, expiresAtMs: 0, expected: undefined }, isGet ? call.onValue : call.onOk);
+    const command = {
+      op: isGet ? Op.get : Op.set,
+      key,
+      value: value ?? noBytes,
+      expiresAtMs: 0,
+      expected: undefined,
+    };
+    door.execute(command, isGet ? call.onValue : call.onOk);
     this.#leave(call, key);
     return true;
   }
 
   #admit(spec: CommandSpec, args: readonly Buffer[]): void {
     if (this.transaction !== undefined && !spec.runsInMulti) {
-      this.transaction.sizeBytes += this.#parser.requestBytes;
+      this.transaction.sizeBytes += this.#intake.requestBytes;
       if (this.transaction.sizeBytes > this.context.limits.requestBytesMax) {
         this.transaction.queued.length = 0;
         this.#refuse("ERR the transaction is too large");
@@ -281,10 +301,10 @@ export class Connection extends Session implements Reader {
     }
     this.#answer((call) => {
       call.muted = false;
-      call.out.errorLatin1(`ERR ${this.#parser.error}`);
+      call.out.errorLatin1(`ERR ${this.#intake.error}`);
       call.end();
     });
-    this.#ending = true;
+    this.#stopReading();
   }
 
   #begin(): Call {
@@ -294,35 +314,36 @@ export class Connection extends Session implements Reader {
   }
 
   #leave(call: Call, key: Buffer | undefined): void {
-    this.#calls.leave(call, key, this.#parser.requestBytes);
+    this.#calls.leave(call, key, this.#intake.requestBytes);
   }
 
   /** For {@link Call}: its reply is written. */
   callEnded(call: Call): void {
     // What waits for it may go on, together with what else has come in this turn.
-    if (!this.#closed && this.#calls.ended(call)) this.#schedule();
+    if (!this.isClosed && this.#calls.ended(call)) this.#schedule();
   }
 
   #schedule(): void {
     if (this.#isDue) return;
     this.#isDue = true;
-    this.#scheduleTurn(this);
+    this.#turns.schedule(this);
   }
 
   /** For the server, at most once per turn, `nowMs` on the monotonic clock: carries out what had to wait, then sends everything in one write. */
   turn(nowMs: number): void {
     this.#isDue = false;
     this.activeMs = nowMs;
-    if (this.#closed) return;
+    if (this.isClosed) return;
     this.#continue();
+    this.#settle();
     this.flush();
-    if (this.unanswered > 0 || this.#held !== undefined) return;
+    if (this.unanswered > 0 || this.#hasUndone) return;
     if (this.#ending || (this.#inputEnded && !this.#paused)) this.#end();
   }
 
   flush(): void {
     const { out, socket } = this;
-    if (out.size === 0 || this.#closed) return;
+    if (out.size === 0 || this.isClosed) return;
     this.context.statistics.bytesOut += out.size;
     socket.write(out.bytes);
     this.#isBackedUp = socket.writableLength > 0;
@@ -345,7 +366,7 @@ export class Connection extends Session implements Reader {
   #end(): void {
     if (this.#linger !== undefined) return;
     const { runtime, limits } = this.context;
-    this.#ending = true;
+    this.#stopReading();
     this.#linger = runtime.after(limits.lingerMs, () => this.destroy());
     this.#resume();
     // Closed once the client has ended its side too.
@@ -367,10 +388,11 @@ export class Connection extends Session implements Reader {
   }
 
   #cleanUp(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.isClosed) return;
+    this.isClosed = true;
     this.#linger?.cancel();
     this.#held = undefined;
+    this.#intake.forget();
     this.runCleanups();
   }
 }

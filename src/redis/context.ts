@@ -45,6 +45,14 @@ export interface RedisContext {
   readonly debug: boolean;
 }
 
+/** Whoever gives connections their turns. */
+export interface Turns {
+  /** Calls {@link Connection.turn} after the input of this event-loop turn has been read. */
+  schedule(connection: Connection): void;
+  /** Has those of the connections' requests that can be carried out in a {@link Batch} carried out at once. */
+  carryOut(connections: readonly Connection[]): void;
+}
+
 export interface Statistics {
   /** On the runtime's monotonic clock. */
   readonly startedMs: number;

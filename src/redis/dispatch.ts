@@ -74,7 +74,8 @@ export function refusal(
   return undefined;
 }
 
-function keyRefusal({ length }: Buffer): string | undefined {
+/** Why the key can't be one: an error's text, or undefined. */
+export function keyRefusal({ length }: Buffer): string | undefined {
   if (length > 0 && length <= keySizeBytesMax) return undefined;
   return length === 0 ? emptyKey : longKey;
 }

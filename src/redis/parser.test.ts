@@ -214,15 +214,3 @@ test("nothing is kept of a value that is too large", () => {
   expect(parser.next()).toBe(Found.request);
   expect(parser.args().map(String)).toEqual(["PING"]);
 });
-
-test("the names of three letters are told without a view, in any case", () => {
-  const parser = new RequestParser(defaultRedisLimits);
-  const get = (0x47 << 16) | (0x45 << 8) | 0x54;
-  const told = (name: string): boolean => {
-    parser.feed(bytesOf(encode([name, "a"])));
-    expect(parser.next()).toBe(Found.request);
-    return parser.isNamed(get);
-  };
-  expect(["GET", "get", "gEt"].map(told)).toEqual([true, true, true]);
-  expect(["GETX", "SET", "ge", "'et", "\x07et"].map(told)).toEqual([false, false, false, false, false]);
-});

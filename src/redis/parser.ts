@@ -99,41 +99,45 @@ export class RequestParser {
     return args;
   }
 
-  /**
-   * Whether the name of the last request is that of three letters, given in upper case as one number: the commands that
-   * are worth a way of their own are told without a view.
-   */
-  isNamed(letters: number): boolean {
-    if (this.#inline !== undefined) return false;
-    const from = this.#places[0]!;
-    if (this.#places[1]! - from !== 3) return false;
-    const buffer = this.#buffer;
-    // Clears the bit that makes a letter small; what isn't a letter can't become one of the name's.
-    return (((buffer[from]! << 16) | (buffer[from + 1]! << 8) | buffer[from + 2]!) & 0xdfdfdf) === letters;
+  /** Whether the last request was inline: then there is no {@link buffer} with its arguments. */
+  get isInline(): boolean {
+    return this.#inline !== undefined;
   }
 
-  /** Takes the next chunk; it has to stay as it is for as long as {@link holdsChunk}, or a view of it is in use. */
-  feed(chunk: Buffer): void {
+  /** Where the arguments of the last request lie, each {@link from} one place {@link to} another. */
+  get buffer(): Buffer {
+    return this.#buffer;
+  }
+
+  from(i: number): number {
+    return this.#places[2 * i]!;
+  }
+
+  to(i: number): number {
+    return this.#places[2 * i + 1]!;
+  }
+
+  /** Takes the next `count` bytes; they have to stay as they are for as long as {@link holdsChunk}, or a view of them is in use. */
+  feed(chunk: Buffer, count: number = chunk.length): void {
     if (this.#broken) return;
     let from = 0;
     if (this.#skip > 0) {
-      from = Math.min(this.#skip, chunk.length);
+      from = Math.min(this.#skip, count);
       this.#skip -= from;
-      if (from === chunk.length) return;
+      if (from === count) return;
     }
-    const fresh = from === 0 ? chunk : chunk.subarray(from);
     const keep = this.#left > 0 ? this.#from : this.#at;
-    if (keep === this.#end) this.#adopt(fresh);
-    else this.#append(fresh, keep);
+    if (keep === this.#end) this.#adopt(chunk, from, count);
+    else this.#append(chunk.subarray(from, count), keep);
   }
 
-  #adopt(chunk: Buffer): void {
+  #adopt(chunk: Buffer, from: number, end: number): void {
     this.#buffer = chunk;
     this.#own = false;
-    this.#at = 0;
-    this.#from = 0;
-    this.#scanned = 0;
-    this.#end = chunk.length;
+    this.#at = from;
+    this.#from = from;
+    this.#scanned = from;
+    this.#end = end;
   }
 
   #append(chunk: Buffer, keep: number): void {

@@ -11,10 +11,10 @@ const sizeBytesMax = 64 * 1024;
 
 export interface Reader {
   /**
-   * Takes the next bytes. They may be overwritten after this has returned, unless {@link Receiver.keep} was called since the
-   * one before.
+   * Takes the next `count` bytes. They stay as they are until the read after the next, unless {@link Receiver.keep} is called before.
+   * `more`: the next one may come in this very turn.
    */
-  receive(chunk: Buffer): void;
+  receive(chunk: Buffer, count: number, more: boolean): void;
 }
 
 /** What Node has of an accepted socket, and takes for a new one, without saying so in its documentation. */
@@ -25,15 +25,18 @@ interface Handled {
 export class Receiver {
   readonly socket: Socket;
   reader: Reader | undefined;
+  /** Into which the next bytes are read. */
+  #buffer: Buffer = Buffer.allocUnsafeSlow(sizeBytesMin);
+  /** With those that were read last, if it is to be used again. */
+  #last: Buffer | undefined;
   #kept = false;
-  #buffer = Buffer.allocUnsafeSlow(sizeBytesMin);
 
   /** `accepted` must not have been read from: the server has `pauseOnConnect`. */
   constructor(accepted: Socket) {
     const handle = (accepted as Handled)._handle;
     if (handle === undefined || handle === null) {
       this.socket = accepted;
-      accepted.on("data", (chunk: Buffer) => this.reader?.receive(chunk));
+      accepted.on("data", (chunk: Buffer) => this.reader?.receive(chunk, chunk.length, true));
       accepted.resume();
       return;
     }
@@ -48,18 +51,22 @@ export class Receiver {
     this.socket.on("close", () => accepted.destroy());
   }
 
-  /** What was received last, in this turn, must stay as it is. */
+  /** What was received up to now must stay as it is. */
   keep(): void {
     this.#kept = true;
+    this.#last = undefined;
   }
 
   #read(count: number): boolean {
     const buffer = this.#buffer;
-    this.reader?.receive(buffer.subarray(0, count));
     const isFull = count === buffer.length;
-    if (isFull && count < sizeBytesMax) this.#buffer = Buffer.allocUnsafeSlow(count * 4);
-    else if (this.#kept) this.#buffer = Buffer.allocUnsafeSlow(isFull ? count : sizeBytesMin);
     this.#kept = false;
+    // One that isn't full has taken all that was there.
+    this.reader?.receive(buffer, count, isFull);
+    const sizeBytes = isFull && count < sizeBytesMax ? count * 4 : isFull ? count : sizeBytesMin;
+    const isEnough = this.#last !== undefined && (!isFull || this.#last.length >= sizeBytes);
+    this.#buffer = isEnough ? this.#last! : Buffer.allocUnsafeSlow(sizeBytes);
+    this.#last = this.#kept ? undefined : buffer;
     return true;
   }
 }

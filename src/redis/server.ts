@@ -4,10 +4,11 @@ import type { Door } from "../cache/command.ts";
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
+import { Batch } from "./batch.ts";
 import { CommandTable } from "./command-table.ts";
 import { handlers } from "./commands/index.ts";
 import { Connection } from "./connection.ts";
-import type { ClusterMode, RedisContext, RingView, Statistics } from "./context.ts";
+import type { ClusterMode, RedisContext, RingView, Statistics, Turns } from "./context.ts";
 import { defaultRedisLimits, type RedisLimits } from "./limits.ts";
 
 export interface RedisOptions {
@@ -46,7 +47,7 @@ export async function startRedis(options: RedisOptions): Promise<RedisDoor> {
   return { host: options.host, port, close: () => server.drain() };
 }
 
-class RedisServer implements RedisContext {
+class RedisServer implements RedisContext, Turns {
   readonly door: Door;
   readonly log: Log;
   readonly runtime: Runtime;
@@ -62,6 +63,8 @@ class RedisServer implements RedisContext {
   readonly #ring: () => RingView | undefined;
   readonly #server: Server;
   #lastId = 0;
+  /** Once the node has joined. */
+  #batch: Batch | undefined;
   /** Connections that have something to send, or to go on with, once this turn's input has been read. */
   #due: Connection[] = [];
   #draining: Promise<void> | undefined;
@@ -132,19 +135,20 @@ class RedisServer implements RedisContext {
     }
     this.statistics.connections++;
     const id = ++this.#lastId;
-    const connection = new Connection(id, socket, this, this.#schedule);
+    const connection = new Connection(id, socket, this, this);
     this.connections.set(id, connection);
     connection.socket.on("close", () => this.connections.delete(id));
   }
 
-  readonly #schedule = (connection: Connection): void => {
+  schedule(connection: Connection): void {
     if (this.#due.push(connection) === 1) this.runtime.soon(this.#takeTurn);
-  };
+  }
 
   readonly #takeTurn = (): void => {
     const due = this.#due;
     this.#due = [];
     const nowMs = this.runtime.monotonicMs();
+    this.carryOut(due);
     for (const connection of due) {
       try {
         connection.turn(nowMs);
@@ -153,6 +157,19 @@ class RedisServer implements RedisContext {
       }
     }
   };
+
+  carryOut(connections: readonly Connection[]): void {
+    const lane = this.#batch === undefined ? this.door.lane() : undefined;
+    if (lane !== undefined) this.#batch = new Batch(lane);
+    const batch = this.#batch;
+    if (batch === undefined) return;
+    let isFull: boolean;
+    do {
+      isFull = false;
+      for (const connection of connections) isFull = connection.offer(batch) || isFull;
+      if (!batch.isEmpty) batch.run();
+    } while (isFull);
+  }
 
   drain(): Promise<void> {
     this.#draining ??= new Promise<void>((resolve) => {

@@ -48,6 +48,12 @@ export class Session {
     this.out.protocol = protocol;
   }
 
+  /** Nothing stands between a GET or SET and the cache. */
+  get isPlain(): boolean {
+    const mayAsk = this.authenticated && (this.subscriptions === 0 || this.protocol === 3);
+    return mayAsk && this.transaction === undefined && this.replies === "on";
+  }
+
   /** The client has asked for what only one that knows Redis Cluster asks for. */
   showClusterAware(): void {
     if (this.context.cluster === "auto") this.clusterAware = true;

@@ -2,6 +2,7 @@
  * Writes replies of RESP2 and RESP3 into one growing buffer. What only RESP3 has is written to a client of RESP2 as Redis
  * does it. Source: the Redis serialization protocol specification; `networking.c` of Redis for RESP2's substitutes.
  */
+import { copyBytes } from "../storage/span.ts";
 
 export type Protocol = 2 | 3;
 
@@ -89,14 +90,17 @@ export class ReplyWriter {
   }
 
   bulk(bytes: Buffer): void {
-    const size = bytes.length;
+    this.bulkOf(bytes, 0, bytes.length);
+  }
+
+  /** A bulk string of `bytes[from..to)`. */
+  bulkOf(bytes: Uint8Array, from: number, to: number): void {
+    const size = to - from;
     this.#reserve(size + 24);
     this.#number(0x24, size);
     const buffer = this.#buffer;
     const at = this.#size;
-    // A call into native code costs more than copying this much.
-    if (size <= 64) for (let i = 0; i < size; i++) buffer[at + i] = bytes[i]!;
-    else buffer.set(bytes, at);
+    copyBytes(bytes, from, to, buffer, at);
     buffer[at + size] = cr;
     buffer[at + size + 1] = lf;
     this.#size = at + size + 2;

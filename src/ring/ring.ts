@@ -112,13 +112,8 @@ export class Ring extends RingEmitter {
       beat: () => this.#coordinator.tick(),
     });
     this.#coordinator = new Coordinator({
-      bucket,
-      runtime,
-      log,
-      leaseMs: config.leaseMs,
-      backups: config.backups,
+      ...{ bucket, runtime, log, tables, leaseMs: config.leaseMs, backups: config.backups },
       membership: this.#standing.membership,
-      tables,
     });
     const keeper = options.keeper?.(this);
     this.#ownership = new Ownership(
@@ -208,11 +203,16 @@ export class Ring extends RingEmitter {
     return this.nodeForPartition(this.partitionFor(key));
   }
 
-  /** Whether this node may act as the owner of the partition in this very turn. */
-  serves(partition: number): boolean {
+  /** Whether its lease alone lets it serve, in this very turn. */
+  get isLeased(): boolean {
+    return this.#standing.membership.leaseHolds;
+  }
+
+  /** Whether this node may act as the owner of the partition in this very turn; `leased`: what {@link isLeased} said in it. */
+  serves(partition: number, leased = false): boolean {
     // Its record is gone, or about to: that tells the others that they may follow it at once, whatever grants it has.
     if (this.#state === "left") return false;
-    return this.#ownership.isActive(partition) && this.#standing.mayServe(partition);
+    return this.#ownership.isActive(partition) && (leased || this.#standing.mayServe(partition));
   }
 
   /** What the keeper says of its backups has changed. */
@@ -295,11 +295,8 @@ export class Ring extends RingEmitter {
 
   /** Resolves when every partition has an owner and none moves; onOwn may still run. Throws DEADLINE_EXCEEDED. */
   waitForPartitions(timeoutMs = 30_000): Promise<void> {
-    return this.#waitFor(
-      () => this.isMember && isSettled(this.table),
-      timeoutMs,
-      "every partition to be settled",
-    );
+    const settled = (): boolean => this.isMember && isSettled(this.table);
+    return this.#waitFor(settled, timeoutMs, "every partition to be settled");
   }
 
   /** Has the coordinator look at the whole ring again; resolves when every partition is settled. */

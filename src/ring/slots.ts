@@ -25,20 +25,19 @@ export function crc16(bytes: Uint8Array, from = 0, to = bytes.length): number {
 }
 
 /**
- * The slot of a key, 0 to 16383. If the key holds `{…}` with something between its first `{` and the first `}` after
+ * The slot of the key `[from, to)`, 0 to 16383. If the key holds `{…}` with something between its first `{` and the first `}` after
  * that, only what stands between counts: keys with the same tag live together.
  */
-export function slotOf(key: Uint8Array): number {
+export function slotOf(key: Uint8Array, from = 0, to: number = key.length): number {
   // Plain loops: for keys of usual length they beat the call into native code that `indexOf` is.
-  const size = key.length;
-  let open = 0;
-  while (open < size && key[open] !== openBrace) open++;
-  if (open < size) {
+  let open = from;
+  while (open < to && key[open] !== openBrace) open++;
+  if (open < to) {
     let close = open + 1;
-    while (close < size && key[close] !== closeBrace) close++;
-    if (close < size && close > open + 1) return crc16(key, open + 1, close) & (slotCount - 1);
+    while (close < to && key[close] !== closeBrace) close++;
+    if (close < to && close > open + 1) return crc16(key, open + 1, close) & (slotCount - 1);
   }
-  return crc16(key) & (slotCount - 1);
+  return crc16(key, from, to) & (slotCount - 1);
 }
 
 /** The partition that holds `slot` when there are `partitions` (1 to {@link slotCount}) of them. */

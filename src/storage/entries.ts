@@ -4,6 +4,7 @@ import { KeyIndex } from "./key-index.ts";
 import type { StoreMemory } from "./memory.ts";
 import { headerBytesOf, keyLengthAt, Mark } from "./record.ts";
 import { type LogQueue, type Segment, Segments } from "./segments.ts";
+import { Span } from "./span.ts";
 
 export class Entries {
   readonly memory: StoreMemory;
@@ -12,6 +13,7 @@ export class Entries {
   readonly seed: HashSeed;
   /** How many have an expiry. */
   withTtl = 0;
+  readonly #key = new Span();
 
   constructor(memory: StoreMemory, seed: HashSeed, segmentBytesMax?: number) {
     this.memory = memory;
@@ -53,7 +55,7 @@ export class Entries {
   adopt(ref: number): void {
     const { index, segments } = this;
     const hash = this.hashAt(ref);
-    const before = index.find(hash, segments, segments.keyOf(ref));
+    const before = index.find(hash, segments, this.#key.of(segments.keyOf(ref)));
     if (this.#expires(ref)) this.withTtl++;
     if (before === 0) index.insert(hash, ref);
     else {

@@ -71,6 +71,23 @@ export class KeyIndex {
     }
   }
 
+  /** Reads the slot with which a search for that hash begins; means nothing but that it was read. */
+  warm(hash: number): number {
+    const page = this.#pages[(hash >>> 1) >>> (31 - this.#depth)]!;
+    return page.table[homeOf(hash, page) * 2 + 1]!;
+  }
+
+  /** The reference of the first entry with that hash, whichever key it has; 0 if there is none. */
+  candidate(hash: number): number {
+    const page = this.#pages[(hash >>> 1) >>> (31 - this.#depth)]!;
+    const { table, slots } = page;
+    for (let slot = homeOf(hash, page); ; ) {
+      const ref = table[slot * 2 + 1]!;
+      if (ref === 0 || table[slot * 2] === hash) return ref;
+      if (++slot === slots) slot = 0;
+    }
+  }
+
   /** Like {@link find}, by the reference. */
   seek(hash: number, ref: number): boolean {
     const page = this.#pages[(hash >>> 1) >>> (31 - this.#depth)]!;

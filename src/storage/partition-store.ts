@@ -4,6 +4,7 @@
  */
 import { crc32 } from "node:zlib";
 import type { EvictionPolicy } from "../config.ts";
+import { Access, compactPerWrite } from "./access.ts";
 import { Compactor } from "./compactor.ts";
 import { Entries } from "./entries.ts";
 import { Evictor } from "./evictor.ts";
@@ -13,22 +14,17 @@ import { integerMax, integerMin, integerOf } from "./integer.ts";
 import { cursorEnd } from "./key-index.ts";
 import { blockBytesMax, StoreMemory } from "./memory.ts";
 import {
-  copyBytes,
   expiresAtMsAt,
   flagsAt,
-  headerBytesOf,
-  isExpiredAt,
   Mark,
-  marksOf,
   recordBytesAt,
-  recordBytesOf,
   valueLengthAt,
   versionAt,
   writeExpiry,
-  writeHeader,
   writeVersion,
 } from "./record.ts";
-import { type LogQueue, Queue } from "./segments.ts";
+import { Queue } from "./segments.ts";
+import { Span } from "./span.ts";
 import { Sweeper } from "./sweeper.ts";
 
 export interface StoreOptions {
@@ -65,16 +61,16 @@ export interface SetCondition {
   readonly keepExpiry?: boolean;
 }
 
-/** Records that are looked at to make up for the ones that a write has killed. */
-const compactPerWrite = 8;
-const frequencyMax = 3;
-
 export class PartitionStore {
   readonly seed: HashSeed;
+  /** For whoever knows a key's hash already, or has many keys. */
+  readonly access: Access;
   readonly #entries: Entries;
   readonly #compactor: Compactor;
   readonly #evictor: Evictor;
   readonly #sweeper: Sweeper;
+  readonly #key = new Span();
+  readonly #value = new Span();
 
   constructor({ memory = new StoreMemory(), seed, eviction, segmentBytesMax = blockBytesMax }: StoreOptions) {
     this.seed = seed;
@@ -82,6 +78,7 @@ export class PartitionStore {
     this.#compactor = new Compactor(this.#entries);
     this.#evictor = new Evictor(this.#entries, eviction ?? "s3-fifo");
     this.#sweeper = new Sweeper(this.#entries);
+    this.access = new Access(this.#entries, this.#compactor, this.#evictor);
   }
 
   /** Entries, expired ones that were not removed yet included. */
@@ -107,22 +104,22 @@ export class PartitionStore {
 
   /** Never an entry after its expiry, whether it was removed or not. Counts as a use of the entry. */
   get(key: Buffer, nowMs: number): StoredEntry | undefined {
-    const ref = this.#find(key, nowMs);
+    const ref = this.access.find(this.#entries.hash(key), this.#key.of(key), nowMs);
     if (ref === 0) return undefined;
-    this.#use(ref);
+    this.access.use(ref);
     return this.#entry(ref);
   }
 
   has(key: Buffer, nowMs: number): boolean {
-    const ref = this.#find(key, nowMs);
+    const ref = this.access.find(this.#entries.hash(key), this.#key.of(key), nowMs);
     if (ref === 0) return false;
-    this.#use(ref);
+    this.access.use(ref);
     return true;
   }
 
   /** Like {@link get}, but doesn't count as a use. */
   peek(key: Buffer, nowMs: number): StoredEntry | undefined {
-    const ref = this.#find(key, nowMs);
+    const ref = this.access.find(this.#entries.hash(key), this.#key.of(key), nowMs);
     return ref === 0 ? undefined : this.#entry(ref);
   }
 
@@ -131,7 +128,7 @@ export class PartitionStore {
     key: Buffer,
     nowMs: number,
   ): { valueBytes: number; recordBytes: number; frequency: number } | undefined {
-    const ref = this.#find(key, nowMs);
+    const ref = this.access.find(this.#entries.hash(key), this.#key.of(key), nowMs);
     if (ref === 0) return undefined;
     const { segments } = this.#entries;
     const bytes = segments.bytesOf(ref);
@@ -148,7 +145,7 @@ export class PartitionStore {
    */
   set(key: Buffer, value: Uint8Array, expiresAtMs: number, version = 0, flags = 0): void {
     const hash = this.#entries.hash(key);
-    this.#store(hash, this.#refOf(hash, key), key, value, expiresAtMs, version, flags);
+    this.#store(hash, this.access.refOf(hash, this.#key.of(key)), key, value, expiresAtMs, version, flags);
   }
 
   /** Whether it was stored. */
@@ -162,8 +159,8 @@ export class PartitionStore {
     flags = 0,
   ): boolean {
     const hash = this.#entries.hash(key);
-    const ref = this.#refOf(hash, key);
-    const before = ref === 0 || this.#isExpired(ref, nowMs) ? undefined : this.#entry(ref);
+    const ref = this.access.refOf(hash, this.#key.of(key));
+    const before = ref === 0 || this.access.isExpired(ref, nowMs) ? undefined : this.#entry(ref);
     if (condition.if === "absent" && before !== undefined) return false;
     if (condition.if === "present" && before === undefined) return false;
     if (condition.value !== undefined && before?.value.equals(condition.value) !== true) return false;
@@ -176,9 +173,9 @@ export class PartitionStore {
   /** Whether there was an entry that had not expired. */
   delete(key: Buffer, nowMs: number): boolean {
     const hash = this.#entries.hash(key);
-    const ref = this.#refOf(hash, key);
+    const ref = this.access.refOf(hash, this.#key.of(key));
     if (ref === 0) return false;
-    const wasAlive = !this.#isExpired(ref, nowMs);
+    const wasAlive = !this.access.isExpired(ref, nowMs);
     this.#entries.remove(ref, hash);
     this.#compactor.step(compactPerWrite);
     return wasAlive;
@@ -187,8 +184,8 @@ export class PartitionStore {
   /** Gives the entry another expiry; whether there was one. */
   touch(key: Buffer, expiresAtMs: number, nowMs: number, version = 0): boolean {
     const hash = this.#entries.hash(key);
-    const ref = this.#refOf(hash, key);
-    if (ref === 0 || this.#isExpired(ref, nowMs)) return false;
+    const ref = this.access.refOf(hash, this.#key.of(key));
+    if (ref === 0 || this.access.isExpired(ref, nowMs)) return false;
     const { segments } = this.#entries;
     const segment = segments.segmentOf(ref);
     const at = segments.placeOf(ref);
@@ -203,7 +200,7 @@ export class PartitionStore {
       writeExpiry(bytes, at, expiresAtMs);
       segments.due(segment, expiresAtMs);
     }
-    this.#use(ref);
+    this.access.use(ref);
     return true;
   }
 
@@ -213,8 +210,8 @@ export class PartitionStore {
    */
   add(key: Buffer, delta: bigint, nowMs: number, version = 0): bigint | "not-an-integer" | "out-of-range" {
     const hash = this.#entries.hash(key);
-    const ref = this.#refOf(hash, key);
-    const before = ref === 0 || this.#isExpired(ref, nowMs) ? undefined : this.#entry(ref);
+    const ref = this.access.refOf(hash, this.#key.of(key));
+    const before = ref === 0 || this.access.isExpired(ref, nowMs) ? undefined : this.#entry(ref);
     const number = before === undefined ? 0n : integerOf(before.value);
     if (number === undefined) return "not-an-integer";
     const sum = number + delta;
@@ -227,8 +224,8 @@ export class PartitionStore {
   /** Puts bytes behind the value; none is empty. The entry keeps its expiry. Returns the length of the value in bytes. */
   append(key: Buffer, tail: Uint8Array, nowMs: number, version = 0): number {
     const hash = this.#entries.hash(key);
-    const ref = this.#refOf(hash, key);
-    const before = ref === 0 || this.#isExpired(ref, nowMs) ? undefined : this.#entry(ref);
+    const ref = this.access.refOf(hash, this.#key.of(key));
+    const before = ref === 0 || this.access.isExpired(ref, nowMs) ? undefined : this.#entry(ref);
     const value = before === undefined ? tail : Buffer.concat([before.value, tail]);
     this.#store(hash, ref, key, value, before?.expiresAtMs ?? 0, version, before?.flags ?? 0);
     return value.length;
@@ -272,7 +269,7 @@ export class PartitionStore {
     const found = { hash: [], ref: [] as number[] };
     const next = this.#entries.index.range(cursor, limit, found);
     for (const ref of found.ref) {
-      if (!this.#isExpired(ref, nowMs)) visit(this.#entries.segments.keyOf(ref), this.#entry(ref));
+      if (!this.access.isExpired(ref, nowMs)) visit(this.#entries.segments.keyOf(ref), this.#entry(ref));
     }
     return next;
   }
@@ -315,29 +312,6 @@ export class PartitionStore {
     this.#evictor.clear();
   }
 
-  /** The reference of the key's record; 0 if there is none. */
-  #refOf(hash: number, key: Buffer): number {
-    return this.#entries.index.find(hash, this.#entries.segments, key);
-  }
-
-  #find(key: Buffer, nowMs: number): number {
-    const ref = this.#refOf(this.#entries.hash(key), key);
-    return ref === 0 || this.#isExpired(ref, nowMs) ? 0 : ref;
-  }
-
-  #isExpired(ref: number, nowMs: number): boolean {
-    const { segments } = this.#entries;
-    return isExpiredAt(segments.bytesOf(ref), segments.placeOf(ref), nowMs);
-  }
-
-  #use(ref: number): void {
-    const { segments } = this.#entries;
-    const bytes = segments.bytesOf(ref);
-    const at = segments.placeOf(ref);
-    const marks = bytes[at]!;
-    if ((marks & Mark.frequency) < frequencyMax) bytes[at] = marks + 1;
-  }
-
   #entry(ref: number): StoredEntry {
     const { segments } = this.#entries;
     const bytes = segments.bytesOf(ref);
@@ -360,33 +334,6 @@ export class PartitionStore {
     version: number,
     flags: number,
   ): void {
-    const { index, segments } = this.#entries;
-    if (ref === 0) {
-      const queue = this.#evictor.queueFor(hash);
-      index.insert(hash, segments.append(queue, key, value, expiresAtMs, version, flags, 0));
-      if (expiresAtMs !== 0) this.#entries.withTtl++;
-      return;
-    }
-    const segment = segments.segmentOf(ref);
-    const { bytes } = segment;
-    const at = segments.placeOf(ref);
-    const before = bytes[at]!;
-    const frequency = Math.min((before & Mark.frequency) + 1, frequencyMax);
-    const marks = marksOf(key.length, value.length, expiresAtMs, flags);
-    if (
-      marks === (before & ~Mark.frequency) &&
-      recordBytesOf(marks, key.length, value.length) === recordBytesAt(bytes, at)
-    ) {
-      writeHeader(bytes, at, marks | frequency, key.length, value.length, version, expiresAtMs, flags);
-      copyBytes(value, bytes, at + headerBytesOf(marks) + key.length);
-      if (expiresAtMs !== 0) segments.due(segment, expiresAtMs);
-      return;
-    }
-    const queue = this.#evictor.queueAfter(segment.queue as LogQueue, before & Mark.frequency);
-    const moved = segments.append(queue, key, value, expiresAtMs, version, flags, frequency);
-    index.replace(moved);
-    segments.kill(ref);
-    this.#entries.withTtl += (expiresAtMs === 0 ? 0 : 1) - ((before & Mark.expires) === 0 ? 0 : 1);
-    this.#compactor.step(compactPerWrite);
+    this.access.store(hash, ref, this.#key.of(key), this.#value.of(value), expiresAtMs, version, flags);
   }
 }

@@ -1,8 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
-  copyBytes,
-  equalBytes,
   expiresAtMsAt,
   flagsAt,
   headerBytesOf,
@@ -134,22 +132,6 @@ test("a large entry's record lists the segments that hold it", () => {
       const end = headerBytesOf(marks) + 4 + numbers.length * 4;
       expect(recordBytesAt(bytes, 0)).toBe(Math.ceil(end / 4) * 4);
       expect(bytes.subarray(end).every((byte) => byte === 0xa5)).toBe(true);
-    }),
-  );
-});
-
-test("bytes are copied and compared at every length, on both sides of where a built-in does it", () => {
-  fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 80, size: "max" }), fc.nat(8), fc.nat(), (key, at, which) => {
-      const bytes = Buffer.alloc(at + key.length + 8, 0xa5);
-      copyBytes(key, bytes, at);
-      expect(bytes.subarray(at, at + key.length).equals(key)).toBe(true);
-      expect(bytes.subarray(at + key.length).every((byte) => byte === 0xa5)).toBe(true);
-      const other = Buffer.from(key);
-      expect(equalBytes(bytes, at, other)).toBe(true);
-      if (other.length === 0) return;
-      other[which % other.length]! ^= 1 << (which % 8);
-      expect(equalBytes(bytes, at, other)).toBe(false);
     }),
   );
 });

@@ -138,22 +138,6 @@ export function writeVersion(bytes: Uint8Array, at: number, version: number): vo
   bytes[to + 5] = high >> 8;
 }
 
-/** Bytes that are copied one by one: for fewer, a call of a built-in costs more. */
-const loopBytesMax = 32;
-
-export function copyBytes(from: Uint8Array, to: Uint8Array, at: number): void {
-  const { length } = from;
-  if (length > loopBytesMax) to.set(from, at);
-  else for (let i = 0; i < length; i++) to[at + i] = from[i]!;
-}
-
-export function equalBytes(bytes: Buffer, at: number, key: Buffer): boolean {
-  const { length } = key;
-  if (length > loopBytesMax) return bytes.compare(key, 0, length, at, at + length) === 0;
-  for (let i = 0; i < length; i++) if (bytes[at + i] !== key[i]) return false;
-  return true;
-}
-
 function uint32At(bytes: Uint8Array, at: number): number {
   return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16)) + bytes[at + 3]! * 2 ** 24;
 }

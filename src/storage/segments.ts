@@ -5,8 +5,6 @@
  */
 import { blockBytes, blockBytesMax, type StoreMemory } from "./memory.ts";
 import {
-  copyBytes,
-  equalBytes,
   expiresAtMsAt,
   headerBytesOf,
   keyLengthAt,
@@ -20,6 +18,7 @@ import {
   writeHeader,
   writeOwnSegments,
 } from "./record.ts";
+import { copyBytes, equalBytes, type Span } from "./span.ts";
 
 /** Where a segment belongs; in `own` it holds a part of one large entry, whose record names it. */
 export const Queue = { small: 0, main: 1, own: 2, free: 3 } as const;
@@ -121,12 +120,12 @@ export class Segments {
   }
 
   /** Whether that record's key is this one. */
-  holds(ref: number, key: Buffer): boolean {
+  holds(ref: number, key: Span): boolean {
     const bytes = this.#bytes[ref >>> placeBits]!;
     const at = (ref & placeMask) << 2;
     if (keyLengthAt(bytes, at) !== key.length) return false;
     const marks = bytes[at]!;
-    if ((marks & Mark.own) !== 0) return this.#gather(bytes, at, 0, key.length).equals(key);
+    if ((marks & Mark.own) !== 0) return equalBytes(this.#gather(bytes, at, 0, key.length), 0, key);
     return equalBytes(bytes, at + headerBytesOf(marks), key);
   }
 
@@ -156,8 +155,8 @@ export class Segments {
   /** Writes a record as the youngest of its queue; returns its reference. */
   append(
     queue: LogQueue,
-    key: Buffer,
-    value: Uint8Array,
+    key: Span,
+    value: Span,
     expiresAtMs: number,
     version: number,
     flags: number,
@@ -181,8 +180,8 @@ export class Segments {
       this.#lists[queue].ownBytes += contentBytes;
     } else {
       const from = at + headerBytesOf(marks);
-      copyBytes(key, bytes, from);
-      copyBytes(value, bytes, from + key.length);
+      copyBytes(key.bytes, key.from, key.to, bytes, from);
+      copyBytes(value.bytes, value.from, value.to, bytes, from + key.length);
     }
     if (expiresAtMs !== 0) this.due(segment, expiresAtMs);
     return this.refAt(segment.number, at);
@@ -315,7 +314,7 @@ export class Segments {
   }
 
   /** Key and value, one after the other, in as few segments as waste less than the smallest of them. */
-  #writeOwn(key: Buffer, value: Uint8Array): number[] {
+  #writeOwn(key: Span, value: Span): number[] {
     const numbers: number[] = [];
     const contentBytes = key.length + value.length;
     // Before anything is taken. Beside the largest segments there are at most three of each other size, and a rest.
@@ -328,10 +327,10 @@ export class Segments {
       const fitting = blockBytes.findLast((one) => one <= left && one <= this.sizeBytesMax);
       const segment = this.#allocate(fitting ?? blockBytes[0], Queue.own);
       const to = Math.min(from + segment.bytes.length, contentBytes);
-      if (from < key.length) segment.bytes.set(key.subarray(from, to), 0);
+      if (from < key.length) segment.bytes.set(key.view(from, to), 0);
       const valueFrom = Math.max(from - key.length, 0);
       if (to > key.length)
-        segment.bytes.set(value.subarray(valueFrom, to - key.length), Math.max(key.length - from, 0));
+        segment.bytes.set(value.view(valueFrom, to - key.length), Math.max(key.length - from, 0));
       segment.usedBytes = to - from;
       numbers.push(segment.number);
       from = to;

@@ -131,6 +131,10 @@ export class MapDoor implements Door {
     return this.#entries.get(Buffer.from(key).toString("latin1"))?.expiresAtMs;
   }
 
+  lane(): undefined {
+    return undefined;
+  }
+
   owner(_key: Buffer): OwnerReport {
     return { partition: 0, owner: this.nodeId, is_local: true, this_node: this.nodeId };
   }
