@@ -18,6 +18,7 @@ const benches = {
   storage: "the store alone: its speed, memory and pauses, against lru-cache, Map, Redis and memcached",
   http: "GET /get of a local and of a remote key, against a bare node:http server",
   redis: "GET, SET, INCR and MSET over the Redis protocol, by redis-benchmark, against redis-server",
+  metrics: "CPU time of an operation over HTTP and over the Redis protocol, with metrics against without",
   eviction:
     "hit ratios of the store against LRU, FIFO and S3-FIFO; FILE...: traces of time,key,size to use instead",
   "full-memory":

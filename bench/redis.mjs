@@ -158,7 +158,7 @@ async function load(server, { seconds, requests, ...what }) {
 }
 
 /** Runs `redis-benchmark` once; resolves with `{ operations, perSecond }`. */
-async function benchmark({ port, cluster }, { test, command, pipeline, requests }) {
+export async function benchmark({ port, cluster }, { test, command, pipeline, requests }) {
   const args = [
     "-h",
     "127.0.0.1",

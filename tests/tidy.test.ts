@@ -9,6 +9,8 @@ import { expect, test } from "vitest";
 import { type Option, optionNames, options } from "../src/cli/options.ts";
 import { errorTable } from "../src/errors.ts";
 import { type LogEventEntry, logEvents } from "../src/log-events.ts";
+import { processMetrics } from "../src/metrics/process.ts";
+import { metricTable } from "../src/metrics/table.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const lineCountMax = 400;
@@ -272,6 +274,41 @@ test("docs/options.md is the table of options", async () => {
     "",
   ].join("\n");
   await expect(page).toMatchFileSnapshot("../docs/options.md");
+});
+
+test("docs/operations.md ends with the tables of metrics", async () => {
+  const path = join(root, "docs", "operations.md");
+  const mark = "<!-- From here on made from src/metrics";
+  const [text] = readFileSync(path, "utf8").split(mark);
+  const cell = (words: string): string => words.replaceAll("|", "\\|");
+  const head = ["| metric | labels | what it is | when it moves |", "|---|---|---|---|"];
+  const chapters = Object.entries(metricTable).flatMap(([chapter, rows]) => [
+    `### ${chapter}`,
+    "",
+    ...head,
+    ...rows.map(({ name, type, labels, help, advice }) => {
+      const names = labels.map((label) => `\`${label}\``).join(" ");
+      return `| \`${name}\` (${type}) | ${names} | ${cell(help)} | ${cell(advice)} |`.replace("|  |", "| |");
+    }),
+    "",
+  ]);
+  const ofProcess = Object.entries(processMetrics).map(([name, { help, advice }]) =>
+    `| \`${name}\` | ${cell(help)} | ${cell(advice)} |`.replace("|  |", "| |"),
+  );
+  const page = [
+    `${text}${mark}: npx vitest run tests/tidy.test.ts -u writes it anew. -->`,
+    "",
+    ...chapters,
+    "### The process",
+    "",
+    "Of prom-client; one set per process, also if several nodes run in it, as in `ringcache dev`. On Linux; other systems lack some.",
+    "",
+    "| metric | what it is | when it moves |",
+    "|---|---|---|",
+    ...ofProcess,
+    "",
+  ].join("\n");
+  await expect(page).toMatchFileSnapshot("../docs/operations.md");
 });
 
 test("docs/dependencies.md gives the reason for every dependency, and for no other", () => {
