@@ -11,21 +11,19 @@ const triesMax = 8;
 
 export class Members {
   readonly #context: Pick<ClientContext, "values" | "runtime">;
-  /** By id, where each was last said to be; empty until one has answered. */
-  #urls = new Map<string, string>();
-  /** Who answered last. */
-  #url: string;
+  /** Whom to ask, in this order: who answered last, those that the members tell of, who was silent when asked last. */
+  #candidates: string[];
   /** What the first one said: at an address of before something else may answer by now. */
   #platform: string | undefined;
 
   constructor(context: Pick<ClientContext, "values" | "runtime">) {
     this.#context = context;
-    this.#url = context.values.url;
+    this.#candidates = [context.values.url];
   }
 
   /** Who answered last, or is asked first. */
   get url(): string {
-    return this.#url;
+    return this.#candidates[0]!;
   }
 
   /**
@@ -35,25 +33,25 @@ export class Members {
   async status(leftMs: number): Promise<StatusReport> {
     const { runtime } = this.#context;
     const untilMs = runtime.monotonicMs() + leftMs;
-    const others = [this.#context.values.url, ...this.#urls.values()].filter((url) => url !== this.#url);
-    const candidates = [this.#url, ...new Set(others)].slice(0, triesMax);
     let first: unknown;
-    for (const url of candidates) {
+    for (const url of this.#candidates.slice(0, triesMax)) {
       const timeoutMs = Math.min(untilMs - runtime.monotonicMs(), answerMsMax);
       if (timeoutMs <= 0) break;
       try {
-        const report = await this.statusAt(url, timeoutMs);
-        this.#url = url;
+        const report = await this.#statusAt(url, timeoutMs);
+        this.#learn(url, report);
         return report;
       } catch (error) {
+        if (!(error instanceof CommandError)) throw error;
         first ??= error;
+        // Next time those are asked first that weren't now.
+        this.#candidates = [...this.#candidates.filter((other) => other !== url), url];
       }
     }
-    throw first ?? new UnreachableError(`No answer from ${this.#url} within ${leftMs}ms.`, 1);
+    throw first ?? new UnreachableError(`No answer from ${this.url} within ${Math.ceil(leftMs)}ms.`, 1);
   }
 
-  /** Of this one and no other. */
-  async statusAt(url: string, timeoutMs: number): Promise<StatusReport> {
+  async #statusAt(url: string, timeoutMs: number): Promise<StatusReport> {
     const { body } = await ask(this.#context, "GET", "/status", { url, timeoutMs });
     if (!Array.isArray(body.members))
       throw new CommandError(`What answers at ${url} is not a ringcache node.`, 1);
@@ -65,7 +63,6 @@ export class Members {
         1,
       );
     }
-    this.#learn(report);
     return report;
   }
 
@@ -78,7 +75,7 @@ export class Members {
   /** What all nodes measure of themselves, as the member knows it that answered last; empty if it can't tell. */
   async samples(timeoutMs: number): Promise<Samples> {
     try {
-      const { body } = await ask(this.#context, "GET", "/cluster", { url: this.#url, timeoutMs });
+      const { body } = await ask(this.#context, "GET", "/cluster", { url: this.url, timeoutMs });
       return (body.samples ?? {}) as Samples;
     } catch (error) {
       if (error instanceof CommandError) return {};
@@ -86,9 +83,13 @@ export class Members {
     }
   }
 
-  /** A table of nobody but the dead is no reason to forget where the living are. */
-  #learn({ members }: StatusReport): void {
-    const living = members.filter(({ dead, http }) => dead === "" && http !== "");
-    if (living.length > 0) this.#urls = new Map(living.map(({ id, http }) => [id, `http://${http}`]));
+  /** Who was asked at first is never forgotten: it may be back. */
+  #learn(url: string, { members }: StatusReport): void {
+    const living = members
+      .filter(({ dead, http }) => dead === "" && http !== "")
+      .map(({ http }) => `http://${http}`);
+    const known = new Set([...living, this.#context.values.url]);
+    const asBefore = this.#candidates.filter((other) => known.has(other));
+    this.#candidates = [...new Set([url, ...asBefore, ...known])];
   }
 }

@@ -27,6 +27,19 @@ const keys: Readonly<Record<string, Key>> = {
   "\x1b[H": "top",
 };
 
+/** Several arrive at once where a key is held. What isn't known is passed over, character by character. */
+export function keysIn(typed: string): Key[] {
+  const pressed: Key[] = [];
+  for (let at = 0; at < typed.length; ) {
+    const sequence = Object.keys(keys)
+      .filter((one) => typed.startsWith(one, at))
+      .sort((a, b) => b.length - a.length)[0];
+    if (sequence !== undefined) pressed.push(keys[sequence]!);
+    at += sequence?.length ?? 1;
+  }
+  return pressed;
+}
+
 export interface ScreenEvents {
   key(key: Key): void;
   resized(): void;
@@ -43,8 +56,7 @@ export class Screen {
   constructor(terminal: Terminal, { key, resized }: ScreenEvents) {
     this.#terminal = terminal;
     this.#onKey = (typed) => {
-      const pressed = keys[typed.toString("latin1")];
-      if (pressed !== undefined) key(pressed);
+      for (const pressed of keysIn(typed.toString("latin1"))) key(pressed);
     };
     this.#onResize = resized;
     this.#onSignal = () => key("quit");

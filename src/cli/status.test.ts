@@ -2,6 +2,7 @@ import { stripVTControlCharacters } from "node:util";
 import { expect, test } from "vitest";
 import type { NodeSample } from "../cache/cluster/report.ts";
 import type { StatusReport } from "../cache/command.ts";
+import { keysIn } from "./screen.ts";
 import { formatBytes, formatSeconds, formatStatus, isHealthy, viewOf } from "./status-view.ts";
 import { noticeLine, screenLines } from "./status-watch.ts";
 
@@ -127,6 +128,10 @@ test("fifty nodes on a small screen: what fits, and where one is", () => {
     expect(screenLines("from x", view, 0, height).length).toBeLessThanOrEqual(height);
   }
   expect(screenLines("from x", view, 0, 80).at(-1)).toMatch(/^node-49 /);
+});
+
+test("keys that arrive together count each", () => {
+  expect(keysIn("\x1b[B\x1b[Bj\x1b[5~xq")).toEqual(["down", "down", "down", "page-up", "quit"]);
 });
 
 test.each([

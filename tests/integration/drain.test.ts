@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NatsServer } from "../support/nats-server.ts";
 import { startNatsServer } from "../support/nats-server.ts";
 import { Cluster, eventually, type NodeProcess, Program, settled } from "../support/node-process.ts";
+import { PseudoTerminal } from "../support/pseudo-terminal.ts";
 
 let nats: NatsServer;
 let cluster: Cluster;
@@ -107,6 +108,19 @@ describe("a cluster of three", () => {
     expect(four.events("killed")).toEqual([]);
   });
 
+  test("in a terminal the progress is one line that is refreshed in place, and taken away", async () => {
+    const five = await cluster.start("node-5");
+    await settled([nodes[0]!, nodes[2]!, five]);
+    const terminal = cluster.add(new PseudoTerminal(["drain", "--url", urlOf(five)], 100, 30));
+    await terminal.exited;
+    const [before = "", after = ""] = terminal.stdout.split("node-5 has left: ");
+    expect(before).toMatch(/\d+\/\d+ partitions and copies handed over/);
+    // After the line that tells the terminal's name everything is in one line.
+    expect(before.slice(before.indexOf("tty=")).trimEnd().split("\n")).toHaveLength(2);
+    expect(before.endsWith("\r\x1b[K")).toBe(true);
+    expect(after).toMatch(/^\d+ partitions and copies handed over in .*\.\r+\nexit=0/);
+  });
+
   test("the last node: its entries are gone, and it says so", async () => {
     const [one, , three] = nodes as [NodeProcess, NodeProcess, NodeProcess];
     expect((await ringcache("drain", "--url", urlOf(three))).code).toBe(0);
@@ -168,4 +182,29 @@ describe("who may", () => {
     );
     await stuck.end();
   });
+});
+
+test("one node of `ringcache dev` leaves, and the others go on", async () => {
+  const dev = new Program(["dev", "--http", "127.0.0.1:0", "--redis", "off"]);
+  try {
+    const urls = await dev.until(
+      () => {
+        const found = [...dev.stdout.matchAll(/^ {2}node-\d {2}(http:\S+)$/gm)].map((match) => match[1]!);
+        return found.length === 3 ? found : undefined;
+      },
+      "the addresses are printed",
+      20_000,
+    );
+    const [first, second] = urls as [string, string];
+    await fetch(`${first}/set`, { method: "POST", body: JSON.stringify({ key: "k", value: "v" }) });
+    const drained = new Program(["drain", "--url", second]);
+    expect(await drained.exited).toEqual({ code: 0, signal: null });
+    expect(drained.stdout).toMatch(/^node-2 has left: \d+ partitions and copies handed over/);
+    expect(dev.isRunning).toBe(true);
+    expect(await (await fetch(`${first}/get?key=k`)).json()).toMatchObject({ value: "v" });
+    dev.signal("SIGTERM");
+    expect(await dev.exited).toEqual({ code: 0, signal: null });
+  } finally {
+    if (dev.isRunning) await dev.kill();
+  }
 });
