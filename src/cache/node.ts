@@ -180,7 +180,7 @@ export class CacheNode implements Door {
 
   /**
    * What this node knows of itself and has counted since its start; {@link ratesBetween} makes rates of two of them. It costs
-   * what one look at each of the node's partitions costs: some tens of microseconds.
+   * what a look at each partition costs: about 50 µs with 64 of them, 0.3 ms with 1,024.
    */
   snapshot(): NodeSnapshot {
     return snapshotOf(this, this.#parts, this.#runtime);
