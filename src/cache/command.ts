@@ -109,6 +109,8 @@ export interface Door {
   /** Tells the watcher the state of the cluster, then what changes, until {@link unwatch}. Throws OVERLOADED and CLOSED. */
   watch(watcher: ClusterWatcher): Promise<void>;
   unwatch(watcher: ClusterWatcher): void;
+  /** Where the HTTP doors of members are or were, as far as this node has seen: the last 1,024. */
+  httpAddresses(): Iterable<string>;
   /** Where a key is and how long it lives; doesn't count as a use of it. Errors as of {@link execute}. */
   lookUp(key: Buffer, done: LookedUp): void;
 }

@@ -173,6 +173,10 @@ export class CacheNode implements Door {
     this.#view.unwatch(watcher);
   }
 
+  httpAddresses(): Iterable<string> {
+    return this.#view.httpAddresses;
+  }
+
   lookUp(key: Buffer, done: LookedUp): void {
     const execute: Door["execute"] = (command, ended) => this.execute(command, ended, undefined, Via.http);
     lookUp({ ring: this.ring, runtime: this.#runtime, execute }, key, done);

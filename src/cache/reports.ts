@@ -109,7 +109,7 @@ function copiesOfAll(table: Table): number[] {
  * Partitions with fewer copies than they are to have. One whose copies are enough and only lie elsewhere than they are
  * to, after a node has joined, isn't among them: nothing is at risk.
  */
-export function underReplicated(table: Table, copies: readonly number[] = copiesOfAll(table)): number[] {
+function underReplicated(table: Table, copies: readonly number[]): number[] {
   return table.rows.flatMap(({ wanted }, partition) =>
     copies[partition]! < 1 + wanted.length ? [partition] : [],
   );

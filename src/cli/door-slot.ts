@@ -71,6 +71,10 @@ export class DoorSlot implements Door {
     this.#door?.unwatch(watcher);
   }
 
+  httpAddresses(): Iterable<string> {
+    return this.#filled().httpAddresses();
+  }
+
   lookUp(key: Buffer, done: LookedUp): void {
     if (this.#door === undefined) done(this.#notReady(), undefined);
     else this.#door.lookUp(key, done);

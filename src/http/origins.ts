@@ -1,6 +1,6 @@
 /**
- * Which pages may read the cluster's state across origins. The dashboard of one node goes on through another one when its own has
- * died; a browser asks for that whether the page comes from a member. No other page gets anything.
+ * Which pages may read the cluster's state across origins: those that come from a node that is, or was, a member. The dashboard of one
+ * node goes on through another one when its own has died. No other page gets anything.
  */
 import type { IncomingMessage } from "node:http";
 import type { Door } from "../cache/command.ts";
@@ -12,7 +12,7 @@ const none: OriginHeaders = { Vary: "Origin" };
 export function originHeaders(door: Door, { headers: { origin } }: IncomingMessage): OriginHeaders {
   if (origin === undefined) return none;
   const asked = hostOf(origin);
-  const isMember = door.status().members.some(({ http }) => http !== "" && normal(http) === asked);
+  const isMember = [...door.httpAddresses()].some((address) => normal(address) === asked);
   return isMember ? { Vary: "Origin", "Access-Control-Allow-Origin": origin } : none;
 }
 

@@ -211,6 +211,10 @@ export class MapDoor implements Door {
     this.watchers.delete(watcher);
   }
 
+  httpAddresses(): Iterable<string> {
+    return [this.http];
+  }
+
   lookUp(key: Buffer, done: LookedUp): void {
     const stored = this.#live(key.toString("latin1"));
     const sizeBytes = stored?.value.length ?? null;

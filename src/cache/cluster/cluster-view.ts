@@ -6,7 +6,6 @@ import { RingcacheError } from "../../errors.ts";
 import type { Ring } from "../../ring/ring.ts";
 import { livingMembers, type Table } from "../../ring/table.ts";
 import type { Runtime, Timer } from "../../runtime.ts";
-import { underReplicated } from "../reports.ts";
 import { EventLog } from "./event-log.ts";
 import { LocalEvents } from "./local-events.ts";
 import type {
@@ -18,7 +17,7 @@ import type {
   Samples,
 } from "./report.ts";
 import { type Measures, Sampler, sampleEveryMs } from "./sampler.ts";
-import { type Happening, strengthEvents, tableEvents } from "./table-events.ts";
+import { countFew, type Happening, strengthEvents, tableEvents } from "./table-events.ts";
 import { tableChange, tableReport } from "./table-report.ts";
 
 const sampleMethod = "cache.sample";
@@ -27,6 +26,8 @@ const eventsMethod = "cache.events";
 const answerMsMax = 800;
 /** At once; each costs next to nothing, but not nothing. */
 const watchersMax = 64;
+/** Of members that are and were. */
+const addressesMax = 1_024;
 
 export interface ClusterViewOptions {
   readonly ring: Ring;
@@ -59,6 +60,8 @@ interface Other {
 }
 
 export class ClusterView {
+  /** Where the HTTP doors of members are and were, the latest last. */
+  readonly httpAddresses: Set<string> = new Set();
   readonly #options: ClusterViewOptions;
   readonly #log = new EventLog();
   readonly #local: LocalEvents;
@@ -78,7 +81,8 @@ export class ClusterView {
     this.#options = options;
     const { ring, runtime, measure } = options;
     this.#local = new LocalEvents(ring.nodeId);
-    this.#few = underReplicated(ring.table).length;
+    this.#few = countFew(ring.table);
+    this.#noteAddresses(ring.table);
     this.#happened([{ kind: "joined", node: ring.nodeId }], false);
     this.#sampler = new Sampler({ runtime, measure, sampled: (sample) => this.#sampled(sample) });
     ring.on("table", (table, previous) => this.#tableChanged(table, previous));
@@ -147,7 +151,8 @@ export class ClusterView {
 
   #tableChanged(table: Table, previous: Table): void {
     const { ring } = this.#options;
-    const few = underReplicated(table).length;
+    this.#noteAddresses(table);
+    const few = countFew(table);
     const events = [...tableEvents(table, previous), ...strengthEvents(few, this.#few)];
     this.#few = few;
     const known = new Set(table.members.map(({ incarnation }) => incarnation));
@@ -158,6 +163,18 @@ export class ClusterView {
       for (const watcher of this.#watchers) watcher.changed(change);
     }
     this.#happened(events, false);
+  }
+
+  #noteAddresses({ members }: Table): void {
+    for (const { http } of members) {
+      if (http === "") continue;
+      this.httpAddresses.delete(http);
+      this.httpAddresses.add(http);
+    }
+    for (const address of this.httpAddresses) {
+      if (this.httpAddresses.size <= addressesMax) break;
+      this.httpAddresses.delete(address);
+    }
   }
 
   /** `isLocal`: only this node knows, so it is told to those who ask. */

@@ -1,5 +1,5 @@
 /** What a newer table means to somebody who looks after the cluster. Pure. */
-import { lostPartitions, type Member, type Table } from "../../ring/table.ts";
+import type { Member, Table } from "../../ring/table.ts";
 import type { ClusterEvent } from "./report.ts";
 
 /** An event before it is numbered. */
@@ -7,6 +7,19 @@ export type Happening = Omit<ClusterEvent, "id" | "at_ms">;
 
 export function tableEvents(table: Table, previous: Table): Happening[] {
   return [...memberEvents(table, previous), ...partitionEvents(table, previous)];
+}
+
+/** How many partitions have fewer copies on living nodes than they are to have. Every node asks of every table: nothing is allocated. */
+export function countFew({ members, rows }: Table): number {
+  const living = new Set<string>();
+  for (const { id, dead } of members) if (dead === "") living.add(id);
+  let few = 0;
+  for (const { owner, backups, wanted } of rows) {
+    let copies = living.has(owner) ? 1 : 0;
+    for (const id of backups) if (living.has(id)) copies++;
+    if (copies < 1 + wanted.length) few++;
+  }
+  return few;
 }
 
 /** `few`: how many partitions lack a copy that they are to have, `fewBefore`: in the table before. */
@@ -38,12 +51,11 @@ function departure({ id, dead, leaving }: Member): Happening[] {
 
 function partitionEvents(table: Table, previous: Table): Happening[] {
   const moves = new Map<string, Happening & { partitions: number }>();
-  const lost = new Set(lostPartitions(table, previous));
   table.rows.forEach((row, partition) => {
     const was = previous.rows[partition];
     if (was === undefined || row.since === was.since || row.owner === "") return;
-    const came = lost.has(partition) ? "lost" : row.came;
-    const kind = kinds[came];
+    // With no copy left it begins anew; the first owner begins with nothing too.
+    const kind = row.came === "empty" && was.owner !== "" ? "lost" : kinds[row.came];
     const key = `${kind} ${was.owner} ${row.owner}`;
     const move = moves.get(key);
     if (move !== undefined) move.partitions++;
@@ -53,4 +65,4 @@ function partitionEvents(table: Table, previous: Table): Happening[] {
   return [...moves.values()];
 }
 
-const kinds = { empty: "assigned", handover: "handed-over", promotion: "promoted", lost: "lost" } as const;
+const kinds = { empty: "assigned", handover: "handed-over", promotion: "promoted" } as const;

@@ -67,14 +67,27 @@ export function partitionAt(x, y, total) {
   return Math.min(Math.floor(turn * total), total - 1);
 }
 
-/** Bends a line from one point to another towards the middle. @param {[number, number]} from @param {[number, number]} to @param {number} margin left free at both ends */
+/** Free of lines: there is text in the middle. */
+const clearRadius = 112;
+
+/**
+ * A curve from one point to another that bends towards the middle, but not through it. Its way back runs beside it.
+ * @param {[number, number]} from @param {[number, number]} to @param {number} margin left free at both ends
+ */
 export function bow(from, to, margin) {
   const [x, y] = [(from[0] + to[0]) / 2, (from[1] + to[1]) / 2];
-  const pull = 0.35;
-  const control = /** @type {[number, number]} */ ([
-    x + (center - x) * pull + (to[1] - from[1]) * 0.08,
-    y + (center - y) * pull - (to[0] - from[0]) * 0.08,
-  ]);
+  const [along, across] = [to[0] - from[0], to[1] - from[1]];
+  const length = Math.hypot(along, across) || 1;
+  const off = Math.hypot(x - center, y - center);
+  // The direction from the middle to the curve; between opposite points there is none, and the side tells the way.
+  const [dx, dy] = off > 20 ? [(x - center) / off, (y - center) / off] : [-across / length, along / length];
+  const goal = Math.max(off * 0.8, clearRadius);
+  const beside = 0.04;
+  /** @type {[number, number]} */
+  const control = [
+    2 * (center + dx * goal + across * beside) - x,
+    2 * (center + dy * goal - along * beside) - y,
+  ];
   const start = towards(from, control, margin);
   const end = towards(to, control, margin + 5);
   const label = [

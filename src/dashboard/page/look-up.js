@@ -36,7 +36,7 @@ export class LookUp extends Component {
       <h2>Look a key up</h2>
       <form onSubmit=${this.#submit}>
         <label for="key">Key</label>
-        <input id="key" name="key" autocomplete="off" spellcheck="false" placeholder="user:1" maxlength="65536" />
+        <input id="key" name="key" autocomplete="off" spellcheck=${false} placeholder="user:1" maxlength="65536" />
         <button type="submit">Look up</button>
       </form>
       <div class="result" role="status" aria-busy=${String(isBusy)}>
