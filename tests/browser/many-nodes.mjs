@@ -1,40 +1,70 @@
 /**
- * A cluster of many nodes in this process, for the dashboard to show; the first one has an HTTP door. Arguments: how many nodes, how
- * many partitions. Says on stdout, as JSON lines, when it serves and what a command has come to. Commands, a line each on stdin: `close ID`,
- * `start ID`.
+ * A cluster of many nodes in this process, for the dashboard to show; the first one has an HTTP door. Arguments: how many nodes,
+ * partitions, and backups. Says on stdout, as JSON lines, when it serves and when a command has been carried out. A command is a line on
+ * stdin: `close ID` or `start ID`.
  */
 import { createInterface } from "node:readline";
+import { CacheNode } from "../../dist/cache/node.js";
+import { defaultNodeConfig } from "../../dist/config.js";
+import { MemoryCoordination, MemoryStore } from "../../dist/coordination/memory.js";
 import { dashboardPages } from "../../dist/dashboard/pages.js";
 import { startHttp } from "../../dist/http/server.js";
-import { createCache, Embedded } from "../../dist/index.js";
 import { silentLog } from "../../dist/log.js";
+import { tcpTransport } from "../../dist/peers/tcp.js";
 import { systemRuntime as runtime } from "../../dist/runtime.js";
 
-const [nodes, partitions] = process.argv.slice(2).map(Number);
-const nats = new Embedded();
-const caches = new Map();
+const [count, partitions, backups] = process.argv.slice(2).map(Number);
+const store = new MemoryStore(runtime);
+const nodes = new Map();
+const ids = Array.from({ length: count }, (_, i) => `node-${String(i + 1).padStart(2, "0")}`);
+
+/** Nobody may plan yet: all are there when the partitions are given out, so that none has to move afterwards. */
+let mayPlan = false;
+let registered = 0;
+
+class Patient extends MemoryCoordination {
+  async openBucket(name, options) {
+    const bucket = await super.openBucket(name, options);
+    const create = bucket.create.bind(bucket);
+    bucket.create = async (key, value) => {
+      if (key === "coordinator" && !mayPlan) return { written: false };
+      if (name.endsWith("-members")) registered++;
+      return create(key, value);
+    };
+    return bucket;
+  }
+}
 
 async function start(node) {
-  const options = {
+  const own = {
     node,
-    nats,
     partitions,
+    backups,
     maxMemoryBytes: 8 * 1024 * 1024,
-    heartbeatMs: 10_000,
-    leaseMs: 60_000,
+    peerHost: "127.0.0.1",
+    advertiseHost: "127.0.0.1",
   };
-  caches.set(node, await createCache(options));
+  // Fifty nodes share one event loop: what they ask of each other takes its time.
+  const config = { ...defaultNodeConfig, ...own, heartbeatMs: 8_000, leaseMs: 120_000 };
+  const coordination = new Patient(store);
+  nodes.set(
+    node,
+    await CacheNode.start({ config, coordination, runtime, transport: tcpTransport, log: silentLog }),
+  );
 }
 
 function say(line) {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-const ids = Array.from({ length: nodes }, (_, i) => `node-${String(i + 1).padStart(2, "0")}`);
-// Together: joins that come together are planned together.
-await Promise.all(ids.map(start));
-const door = caches.get(ids[0]).node;
-await door.ring.waitForPartitions(120_000);
+const starts = ids.map(start);
+while (registered < count) await new Promise((resolve) => setTimeout(resolve, 50));
+mayPlan = true;
+await Promise.all(starts);
+const door = nodes.get(ids[0]);
+const isWhole = ({ members, under_replicated_partitions, unowned_partitions }) =>
+  members.length === count && under_replicated_partitions + unowned_partitions === 0;
+while (!isWhole(door.status())) await new Promise((resolve) => setTimeout(resolve, 100));
 const http = await startHttp({
   host: "127.0.0.1",
   port: 0,
@@ -49,23 +79,25 @@ say({ event: "serving", http: `127.0.0.1:${http.port}` });
 let turn = 0;
 setInterval(() => {
   turn++;
-  for (const [id, cache] of caches) {
-    const pace = 1 + (Number(id.slice(-2)) % 7) + Math.round(3 * Math.sin(turn / 40));
+  for (const [id, node] of nodes) {
+    const pace = 1 + (Number(id.slice(-2)) % 7) + Math.round(2 * Math.sin(turn / 8));
     for (let i = 0; i < pace; i++) {
-      const key = `key ${Math.floor(Math.random() ** 2 * 5_000)}`;
-      const work = i % 4 === 0 ? cache.set(key, "v".repeat(500)) : cache.get(key);
-      work.catch(() => {});
+      const key = Buffer.from(`key ${Math.floor(Math.random() ** 2 * 2_000)}`);
+      const isWrite = i % 4 === 0;
+      const value = Buffer.alloc(isWrite ? 500 : 0);
+      node.execute({ op: isWrite ? 2 : 1, key, value, expiresAtMs: 0, expected: undefined }, () => {});
     }
   }
-}, 500);
+}, 250);
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [command, id] = line.split(" ");
   if (command === "start") await start(id);
   else {
-    const cache = caches.get(id);
-    caches.delete(id);
-    await cache.node.close();
+    const node = nodes.get(id);
+    nodes.delete(id);
+    await node.close();
   }
   say({ event: "done", command: line });
 }
+process.exit(0);

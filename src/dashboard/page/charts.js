@@ -111,10 +111,15 @@ export class Charts {
       }
     }
     const selected = this.#selection.node;
-    if (this.#shown !== selected) {
+    if (this.#shown !== selected || isOther) {
       this.#shown = selected;
       for (const part of this.#parts) {
         this.#drawCaption(part);
+        part.chart?.series.forEach((line, i) => {
+          const id = this.#nodes[i - 1];
+          line.alpha = selected === "" || id === selected ? 1 : 0.12;
+          if (id !== undefined) line.width = id === selected ? 2.5 : this.#lineWidth;
+        });
         part.chart?.redraw(false);
       }
     }
@@ -148,6 +153,10 @@ export class Charts {
     );
   }
 
+  get #lineWidth() {
+    return this.#nodes.length > numberedMax ? 1 : 1.75;
+  }
+
   #secondsShown() {
     let oldest = historySeconds;
     for (const { memory_share } of this.#model.history.values()) {
@@ -175,7 +184,6 @@ export class Charts {
       grid: { stroke: color("--line"), width: 1 },
       ticks: { show: false },
     };
-    const isFaded = (/** @type {string} */ id) => this.#selection.node !== "" && this.#selection.node !== id;
     return {
       ...sizeOf(holder),
       legend: { show: false },
@@ -211,8 +219,8 @@ export class Charts {
           const { hue, pattern } = identityOf(id);
           return {
             label: id,
-            stroke: () => (isFaded(id) ? color("--line") : color(`--hue-${hue}`)),
-            width: this.#nodes.length > numberedMax ? 1 : 1.75,
+            stroke: color(`--hue-${hue}`),
+            width: this.#lineWidth,
             dash: [.../** @type {readonly number[]} */ (dashes[pattern])],
             points: { show: false },
             spanGaps: false,

@@ -119,7 +119,12 @@ export class NodeBadges {
     if (number !== null) number.textContent = String(identityOf(id).number);
     const arm = r * 0.95;
     set(".cross", { d: isDead ? `M${-arm} ${-arm}L${arm} ${arm}M${arm} ${-arm}L${-arm} ${arm}` : "" });
-    set(".crown", { d: id === coordinator ? crown(r) : "" });
+    // Where there are names it is above; on a crowded circle the inner side is free.
+    const [outX, outY] =
+      layout.count <= namedMax ? [0, -1] : [(x - center) / -layout.radius, (y - center) / -layout.radius];
+    const away = r * 1.45 + Math.max(r * 0.35, 4);
+    const transform = `translate(${(outX * away).toFixed(1)} ${(outY * away).toFixed(1)})`;
+    set(".crown", { d: id === coordinator ? crown(r) : "", transform });
     const name = set(".name", { y: r + (r * 0.28 + 16), "font-size": 13 });
     if (name !== null) name.textContent = layout.count <= namedMax ? shortened(id) : "";
     const { owned } = this.#model.holdings(id);
@@ -202,11 +207,11 @@ function layoutOf(count, backupCount) {
   return { count: Math.max(count, 1), radius: count <= namedMax ? 190 : edge - r * 1.45, r };
 }
 
-/** A small crown over the node that plans. @param {number} r */
+/** For the node that plans; around its own middle. @param {number} r */
 function crown(r) {
-  const w = Math.max(r * 0.5, 4);
-  const y = -(r * 1.45 + 2);
-  return `M${-w} ${y}L${-w} ${y - w}L${-w / 2} ${y - w * 0.45}L0 ${y - w * 1.2}L${w / 2} ${y - w * 0.45}L${w} ${y - w}L${w} ${y}Z`;
+  const w = Math.max(r * 0.5, 4.5);
+  const y = w * 0.55;
+  return `M${-w} ${y}L${-w} ${-y}L${-w / 2} ${y * 0.1}L0 ${-y * 1.3}L${w / 2} ${y * 0.1}L${w} ${-y}L${w} ${y}Z`;
 }
 
 /** @param {string} id */
