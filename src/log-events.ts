@@ -189,6 +189,29 @@ export const logEvents = {
     fields: { partition, state: "where it was in its reign" },
     meaning: "A partition was taken from this node without a handover.",
   },
+  "partitions-handed-over": {
+    level: "info",
+    fields: { partitions: "how many", from: "who owned them", to: "who owns them now" },
+    meaning: "Partitions have another owner, with all they hold. Both nodes say so.",
+  },
+  "partitions-promoted": {
+    level: "warn",
+    fields: { partitions: "how many", from: "the node that died" },
+    meaning: "This node had copies of a dead node's partitions and serves them now.",
+  },
+  "copies-missing": {
+    level: "warn",
+    fields: { partitions: "how many" },
+    meaning:
+      "Partitions have fewer copies than they are to have, where none had before. Said by the node that coordinates; the copies are being made.",
+  },
+  "copies-complete": {
+    level: "info",
+    fields: {},
+    meaning: "No partition lacks a copy any more. Said by the node that coordinates.",
+  },
+  evicting: { level: "info", fields: {}, meaning: "This node's memory is short: it evicts." },
+  "evicting-ended": { level: "info", fields: {}, meaning: "This node hasn't evicted anything for 10 s." },
   "handover-retry": {
     level: "warn",
     fields: { partition, to: "the node that is to own it", phase: "how far it was", error },

@@ -89,12 +89,18 @@ export class CacheNode implements Door {
     }
   }
 
-  private constructor(ring: Ring, { config, runtime }: CacheNodeOptions, parts: Parts) {
+  private constructor(ring: Ring, { config, runtime, log }: CacheNodeOptions, parts: Parts) {
     this.ring = ring;
     this.#config = config;
     this.#parts = parts;
     this.#runtime = runtime;
-    this.#view = new ClusterView({ ring, runtime, ...config, measure: () => measures(ring, parts, runtime) });
+    this.#view = new ClusterView({
+      ring,
+      runtime,
+      log,
+      ...config,
+      measure: () => measures(ring, parts, runtime),
+    });
     this.#review = this.#scheduleReview();
   }
 

@@ -56,7 +56,13 @@ test("a death and a leave: every line is of the table, on every node", async () 
     expect(await node.logged("member-left")).toMatchObject({ member: "node-3", members: 2 });
   }
   await settled([one, two]);
+  const promoted = [one, two].flatMap((node) => node.events("partitions-promoted"));
+  expect(promoted.every(({ from }) => from === "node-3")).toBe(true);
+  expect(promoted.length).toBeGreaterThan(0);
   await two.terminate();
+  expect(await one.logged("partitions-handed-over", 15_000, ({ from }) => from === "node-2")).toMatchObject({
+    to: "node-1",
+  });
   for (const node of nodes) {
     expect(node.log.length).toBeGreaterThan(0);
     node.log.forEach(expectKnown);

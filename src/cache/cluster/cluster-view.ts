@@ -3,9 +3,11 @@
  * only while somebody watches.
  */
 import { RingcacheError } from "../../errors.ts";
+import type { Log } from "../../log.ts";
 import type { Ring } from "../../ring/ring.ts";
 import { livingMembers, type Table } from "../../ring/table.ts";
 import type { Runtime, Timer } from "../../runtime.ts";
+import { logHappenings } from "./event-lines.ts";
 import { EventLog } from "./event-log.ts";
 import { LocalEvents } from "./local-events.ts";
 import type {
@@ -32,6 +34,7 @@ const addressesMax = 1_024;
 export interface ClusterViewOptions {
   readonly ring: Ring;
   readonly runtime: Runtime;
+  readonly log: Log;
   readonly backups: number;
   readonly platform: string;
   measure(): Measures;
@@ -180,7 +183,9 @@ export class ClusterView {
   /** `isLocal`: only this node knows, so it is told to those who ask. */
   #happened(happenings: readonly Happening[], isLocal: boolean): void {
     if (happenings.length === 0) return;
-    const atMs = this.#options.runtime.wallMs();
+    const { log, ring, runtime } = this.#options;
+    logHappenings(log, ring.nodeId, ring.coordinator === ring.nodeId, happenings);
+    const atMs = runtime.wallMs();
     if (isLocal) this.#local.add(happenings, atMs);
     const events = this.#log.add(happenings, atMs);
     for (const watcher of this.#watchers) watcher.happened(events);
