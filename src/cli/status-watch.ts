@@ -26,21 +26,31 @@ export function noticeLine({ silentMs, url, askedUrl }: Notice): string {
   return url === askedUrl ? `from ${url}` : `from ${url}, as ${askedUrl} doesn't answer`;
 }
 
-/** At most `height` lines: the facts, or the most important ones, and of the table what fits from `top` on. */
-export function screenLines(notice: string, view: View, top: number, height: number): string[] {
-  const { facts, brief, head, rows } = view;
-  const whole = [notice, "", ...facts, "", head, ...rows];
-  if (whole.length <= height) return whole;
-  // The table needs the room more than the facts do.
-  const above = [notice, "", ...brief, "", head];
-  const room = height - above.length;
-  if (rows.length <= room) return [...above, ...rows];
-  const shown = rows.slice(top, top + Math.max(room - 1, 0));
-  const hidden =
-    shown.length === 0
+/**
+ * At most `height` lines: the facts, the less important ones only if there is room, and of the table what fits from `top`
+ * on. Also the `top` that counts: no further down than the end.
+ */
+export function screenLines(
+  notice: string,
+  { facts, brief, head, rows }: View,
+  top: number,
+  height: number,
+): { readonly lines: readonly string[]; readonly top: number } {
+  const kept = [...facts];
+  const above = (): string[] => [notice, "", ...kept, "", head];
+  for (let i = kept.length - 1; i >= 0 && above().length + rows.length > height; i--) {
+    if (!brief.includes(kept[i]!)) kept.splice(i, 1);
+  }
+  const room = height - above().length;
+  if (rows.length <= room) return { lines: [...above(), ...rows], top: 0 };
+  const count = Math.max(room - 1, 0);
+  const from = Math.min(top, rows.length - count);
+  const where =
+    count === 0
       ? `${rows.length} nodes don't fit`
-      : `nodes ${top + 1} to ${top + shown.length} of ${rows.length}; the arrow keys scroll`;
-  return [...above.slice(0, Math.max(height - 1, 0)), ...shown, hidden].slice(0, height);
+      : `nodes ${from + 1} to ${from + count} of ${rows.length}; the arrow keys scroll`;
+  const lines = [...above().slice(0, Math.max(height - 1, 0)), ...rows.slice(from, from + count), where];
+  return { lines: lines.slice(0, height), top: from };
 }
 
 export class StatusWatch {
@@ -119,10 +129,11 @@ export class StatusWatch {
     // A line that fills the last column would be wrapped, or lose its end.
     const columns = Math.max(screen.columns - 1, 20);
     const view = viewOf(this.#shown, { colours: hasColours(terminal.stdout, terminal.env), columns });
-    this.#top = Math.max(0, Math.min(this.#top, view.rows.length - 1));
     const silentMs = this.#silent ? runtime.monotonicMs() - this.#answeredMs : 0;
     const notice = noticeLine({ silentMs, url: this.#members.url, askedUrl: this.#askedUrl });
-    screen.draw(screenLines(notice.slice(0, columns), view, this.#top, screen.rows));
+    const { lines, top } = screenLines(notice.slice(0, columns), view, Math.max(this.#top, 0), screen.rows);
+    this.#top = top;
+    screen.draw(lines);
   }
 }
 

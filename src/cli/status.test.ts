@@ -120,14 +120,31 @@ test("colours add no width and mark what is wrong", () => {
 test("fifty nodes on a small screen: what fits, and where one is", () => {
   const members = Array.from({ length: 50 }, (_, i) => ({ ...member, id: `node-${i}` }));
   const view = viewOf({ report: { ...report, members }, samples }, { colours: false, columns: 79 });
-  const lines = screenLines("from x", view, 10, 24);
+  const { lines } = screenLines("from x", view, 10, 24);
   expect(lines).toHaveLength(24);
   expect(lines.at(-1)).toBe("nodes 11 to 26 of 50; the arrow keys scroll");
   expect(lines.at(-2)).toMatch(/^node-25 /);
   for (let height = 1; height < 80; height++) {
-    expect(screenLines("from x", view, 0, height).length).toBeLessThanOrEqual(height);
+    expect(screenLines("from x", view, 0, height).lines.length).toBeLessThanOrEqual(height);
   }
-  expect(screenLines("from x", view, 0, 80).at(-1)).toMatch(/^node-49 /);
+  expect(screenLines("from x", view, 7, 80)).toMatchObject({ top: 0 });
+  expect(screenLines("from x", view, 7, 80).lines.at(-1)).toMatch(/^node-49 /);
+  const end = screenLines("from x", view, 1_000, 24);
+  expect(end.top).toBe(34);
+  expect(end.lines.slice(-2)).toEqual([
+    expect.stringMatching(/^node-49 /),
+    "nodes 35 to 50 of 50; the arrow keys scroll",
+  ]);
+});
+
+test("of the facts as many as there is room for, the most important ones always", () => {
+  const view = viewOf({ report, samples }, { colours: false });
+  const of = (height: number): string[] =>
+    screenLines("from x", view, 0, height)
+      .lines.filter((line) => /^[a-z].{15}\S/.test(line) && !line.startsWith("node-"))
+      .map((line) => line.slice(0, 16).trim());
+  expect(of(30)).toHaveLength(12);
+  expect(of(14)).toEqual(["state", "platform", "coordination", "coordinator", "copies", "load"]);
 });
 
 test("keys that arrive together count each", () => {
