@@ -17,6 +17,7 @@ export { bytesSerializer, Cache, jsonSerializer, type Serializer, type SetOption
 export type { StatsReport, StatusReport } from "./cache/command.ts";
 export { CacheNode } from "./cache/node.ts";
 export { type ErrorCode, errorTable, type Outcome, RingcacheError } from "./errors.ts";
+export { type NodeSnapshot, type Rates, ratesBetween } from "./metrics/snapshot.ts";
 export { Embedded } from "./ring/join.ts";
 
 export interface CreateCacheOptions<V> extends MemberOptions {
