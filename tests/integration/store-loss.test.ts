@@ -73,7 +73,7 @@ async function isRestored(before: Table): Promise<void> {
   await until(() => rings.every((ring) => ring.isMember), "everyone has its lease");
   expect(owned()).toBe(partitions);
   expect(
-    events.filter((event) => /died|fenced|undone|complain|lost$/.test(event) && !/table-lost/.test(event)),
+    events.filter((event) => /died|fenced|undone|restore-waits|partitions-lost|copy-missing/.test(event)),
   ).toEqual([]);
 }
 
