@@ -7,6 +7,7 @@ import type { CallHandler, PeerAddress } from "../peers/messages.ts";
 import type { Peers } from "../peers/peers.ts";
 import { PeerKind } from "../ring/calls.ts";
 import type { Runtime, Timer } from "../runtime.ts";
+import { FillWindow } from "./fill-window.ts";
 import { decodeRefusals, type OneWrite, putWrite, Refusal, writeSizeBytes } from "./write-wire.ts";
 
 const batchBytes = 64 * 1024;
@@ -71,6 +72,8 @@ class BatchCall implements CallHandler {
 
 export class BackupLink {
   readonly to: PeerAddress;
+  /** Of all fills to that node. */
+  readonly fillWindow = new FillWindow();
   readonly #peers: Peers;
   readonly #runtime: Runtime;
   readonly #spare: Buffer[] = [];

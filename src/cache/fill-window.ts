@@ -1,6 +1,6 @@
 /**
  * How much of all fills to one node may be on its way there: they share the connection with operations and with the writes of
- * all partitions, and all of these wait behind what is in flight.
+ * all partitions, and all of these wait behind what is in flight. Each fill may be one piece beyond it.
  */
 const windowBytes = 256 * 1024;
 

@@ -24,11 +24,6 @@ import {
 } from "./transfer-wire.ts";
 
 const chunkBytes = 64 * 1024;
-/**
- * Snapshot bytes that have been sent and not confirmed. Several fills share a link with operations and with the writes
- * of all partitions, and all of these wait behind what is in flight.
- */
-const windowBytes = 256 * 1024;
 const messageTimeoutMs = 5_000;
 const resumeTimeoutMs = 1_000;
 const retryMs = 10;
@@ -122,10 +117,14 @@ class Snapshot {
 
   /** Waits after each, so that requests get their turns, and while the receiver doesn't keep up. */
   async image(image: Buffer): Promise<void> {
+    const { pace, stream } = this.#options;
     this.#checksum = crc32(image, this.#checksum);
     this.send(Step.image, image);
-    await this.#options.pace.rest(this.#fromMs);
-    await this.#until(() => this.#unconfirmedBytes < windowBytes);
+    await pace.rest(this.#fromMs);
+    await stream.link.fillWindow.room();
+    // Somebody else may have it.
+    if (this.#isOver) stream.link.fillWindow.ended(0);
+    this.#check();
     this.#fromMs = this.#options.runtime.monotonicMs();
   }
 
@@ -153,30 +152,45 @@ class Snapshot {
     const message = encodeMessage({ step, partition, since, session: stream.session, body });
     this.#unconfirmedBytes += message.length;
     traffic.sentBytes += message.length;
+    const { fillWindow } = stream.link;
+    fillWindow.sent(message.length);
+    const ended = (): void => {
+      this.#unconfirmedBytes -= message.length;
+      fillWindow.ended(message.length);
+      owned.progressed();
+    };
     peers.requestPromise(stream.to, PeerKind.handoff, message, messageTimeoutMs).then(
       (answer) => {
-        this.#unconfirmedBytes -= message.length;
         if (!answer.equals(yes)) {
           this.#failure ??= new RingcacheError(
             "LINK_LOST",
             `${stream.to.id} did not take step ${step} of the copy`,
           );
         }
-        owned.progressed();
+        ended();
       },
       (error: Error) => {
         this.#failure ??= error;
-        owned.progressed();
+        ended();
       },
     );
   }
 
   async #until(holds: () => boolean): Promise<void> {
-    const { owned, stream } = this.#options;
-    const failed = (): boolean => this.#failure !== undefined || stream.closed || stream.broken;
-    const open = await owned.until(() => failed() || holds());
+    const { owned } = this.#options;
+    const open = await owned.until(() => this.#isOver || holds());
+    this.#check();
+    if (!open) throw new RingcacheError("CLOSED", "the copy was called off");
+  }
+
+  get #isOver(): boolean {
+    const { stream } = this.#options;
+    return this.#failure !== undefined || stream.closed || stream.broken;
+  }
+
+  #check(): void {
     if (this.#failure !== undefined) throw this.#failure;
-    if (!open || failed()) throw new RingcacheError("CLOSED", "the copy was called off");
+    if (this.#isOver) throw new RingcacheError("CLOSED", "the copy was called off");
   }
 }
 
