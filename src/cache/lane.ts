@@ -8,8 +8,8 @@ import type { OperationCounters, Via } from "../metrics/operations.ts";
 import type { Ring } from "../ring/ring.ts";
 import { partitionOf, slotOf } from "../ring/slots.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Access } from "../storage/access.ts";
 import { Span } from "../storage/span.ts";
+import { WarmUp } from "../storage/warm-up.ts";
 import { keySizeBytesMax, Op } from "./command.ts";
 import type { OwnedPartition } from "./owned-partition.ts";
 import type { Partitions } from "./partitions.ts";
@@ -31,8 +31,6 @@ export interface LaneOptions {
 export class Lane {
   /** How many keys are named. */
   count = 0;
-  /** Made of what was read in advance: means nothing, but that it was read. */
-  warmed = 0;
   /** What {@link get} has found. */
   readonly value = new Span();
   readonly #options: LaneOptions;
@@ -43,6 +41,7 @@ export class Lane {
   readonly #to = new Int32Array(laneKeysMax);
   readonly #hash = new Int32Array(laneKeysMax);
   readonly #owned: (OwnedPartition | undefined)[] = new Array<undefined>(laneKeysMax).fill(undefined);
+  readonly #warmUp = new WarmUp(laneKeysMax);
   readonly #key = new Span();
   readonly #given = new Span();
   #nowMs = 0;
@@ -76,9 +75,13 @@ export class Lane {
       const isHere = to - from <= keySizeBytesMax && to > from && ring.serves(partition, this.#leased);
       const owned = isHere ? partitions.find(partition) : undefined;
       this.#owned[i] = owned;
-      if (owned !== undefined) this.#hash[i] = owned.data.store.access.hash(bytes, from, to);
+      if (owned === undefined) continue;
+      const { access } = owned.data.store;
+      const hash = access.hash(bytes, from, to);
+      this.#hash[i] = hash;
+      this.#warmUp.add(access, hash);
     }
-    this.#warm();
+    this.#warmUp.run();
   }
 
   /** Forgets the keys. False: this node was held up meanwhile and may serve no more, so nobody may see what was carried out. */
@@ -86,18 +89,6 @@ export class Lane {
     for (let i = 0; i < this.count; i++) this.#owned[i] = undefined;
     this.count = 0;
     return !this.#leased || this.#options.ring.isLeased;
-  }
-
-  /** Two loops, so that one key's memory is not waited for before the next one's is asked for. */
-  #warm(): void {
-    let sum = 0;
-    for (let i = 0; i < this.count; i++) sum ^= this.#accessOf(i)?.warmSlot(this.#hash[i]!) ?? 0;
-    for (let i = 0; i < this.count; i++) sum ^= this.#accessOf(i)?.warmRecord(this.#hash[i]!) ?? 0;
-    this.warmed = sum;
-  }
-
-  #accessOf(i: number): Access | undefined {
-    return this.#owned[i]?.data.store.access;
   }
 
   /** Whether the key can be read here. */

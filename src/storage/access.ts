@@ -1,11 +1,11 @@
 /**
- * The look-ups and writes of one store, by hash and spans: no view and no object is made for them, and of many keys the memory that
- * they will need can be asked for in advance.
+ * The look-ups and writes of one store, by hash and spans: no view and no object is made for them.
  */
 import type { Compactor } from "./compactor.ts";
 import type { Entries } from "./entries.ts";
 import type { Evictor } from "./evictor.ts";
 import { hashOf } from "./hash.ts";
+import type { KeyIndex } from "./key-index.ts";
 import {
   expiresAtMsAt,
   flagsAt,
@@ -19,7 +19,7 @@ import {
   valueLengthAt,
   writeHeader,
 } from "./record.ts";
-import type { LogQueue } from "./segments.ts";
+import type { LogQueue, Segments } from "./segments.ts";
 import { copyBytes, Span } from "./span.ts";
 
 /** Records that are looked at to make up for the ones that a write has killed. */
@@ -27,12 +27,12 @@ export const compactPerWrite = 8;
 const frequencyMax = 3;
 /** Numbers of so many digits, and their sums, are exact as a double. */
 const digitsMax = 15;
-/** Memory is loaded in lines of so many bytes. */
-const lineBytes = 64;
 const minus = 0x2d;
 const zero = 0x30;
 
 export class Access {
+  readonly index: KeyIndex;
+  readonly segments: Segments;
   readonly #entries: Entries;
   readonly #compactor: Compactor;
   readonly #evictor: Evictor;
@@ -40,6 +40,8 @@ export class Access {
   readonly #number = new Span();
 
   constructor(entries: Entries, compactor: Compactor, evictor: Evictor) {
+    this.index = entries.index;
+    this.segments = entries.segments;
     this.#entries = entries;
     this.#compactor = compactor;
     this.#evictor = evictor;
@@ -49,28 +51,9 @@ export class Access {
     return hashOf(bytes, from, to, this.#entries.seed);
   }
 
-  /**
-   * Reads where a key of that hash is noted, so that it is at hand when it is looked up: done for many keys one after the other, it
-   * waits for the memory of all of them at once. What it returns means nothing, but that it was read.
-   */
-  warmSlot(hash: number): number {
-    return this.#entries.index.warm(hash);
-  }
-
-  /** The same for the record itself, once its slot has been read. */
-  warmRecord(hash: number): number {
-    const { index, segments } = this.#entries;
-    const ref = index.candidate(hash);
-    if (ref === 0) return 0;
-    const bytes = segments.bytesOf(ref);
-    const at = segments.placeOf(ref);
-    const last = bytes.length - 1;
-    return bytes[at]! ^ bytes[Math.min(at + lineBytes, last)]! ^ bytes[Math.min(at + 2 * lineBytes, last)]!;
-  }
-
   /** The reference of the key's record; 0 if there is none. */
   refOf(hash: number, key: Span): number {
-    return this.#entries.index.find(hash, this.#entries.segments, key);
+    return this.index.find(hash, this.segments, key);
   }
 
   /** The same, but 0 if it has expired. */
@@ -80,13 +63,13 @@ export class Access {
   }
 
   isExpired(ref: number, nowMs: number): boolean {
-    const { segments } = this.#entries;
+    const { segments } = this;
     return isExpiredAt(segments.bytesOf(ref), segments.placeOf(ref), nowMs);
   }
 
   /** It was asked for. */
   use(ref: number): void {
-    const { segments } = this.#entries;
+    const { segments } = this;
     const bytes = segments.bytesOf(ref);
     const at = segments.placeOf(ref);
     const marks = bytes[at]!;
@@ -98,7 +81,7 @@ export class Access {
     const ref = this.find(hash, key, nowMs);
     if (ref === 0) return false;
     this.use(ref);
-    const { segments } = this.#entries;
+    const { segments } = this;
     const bytes = segments.bytesOf(ref);
     const at = segments.placeOf(ref);
     const marks = bytes[at]!;
@@ -124,7 +107,7 @@ export class Access {
     let expiresAtMs = 0;
     let flags = 0;
     if (ref !== 0 && !this.isExpired(ref, nowMs)) {
-      const { segments } = this.#entries;
+      const { segments } = this;
       const bytes = segments.bytesOf(ref);
       const at = segments.placeOf(ref);
       const marks = bytes[at]!;
@@ -149,7 +132,7 @@ export class Access {
     version: number,
     flags: number,
   ): void {
-    const { index, segments } = this.#entries;
+    const { index, segments } = this;
     if (ref === 0) {
       const queue = this.#evictor.queueFor(hash);
       index.insert(hash, segments.append(queue, key, value, expiresAtMs, version, flags, 0));

@@ -14,7 +14,7 @@ const depthMax = 20;
 /** One more than the highest hash: a cursor at the end. */
 export const cursorEnd = 2 ** 32;
 
-interface Page {
+export interface Page {
   /** Pairs of hash and reference; a reference of 0 is an empty slot. */
   table: Int32Array;
   slots: number;
@@ -71,21 +71,9 @@ export class KeyIndex {
     }
   }
 
-  /** Reads the slot with which a search for that hash begins; means nothing but that it was read. */
-  warm(hash: number): number {
-    const page = this.#pages[(hash >>> 1) >>> (31 - this.#depth)]!;
-    return page.table[homeOf(hash, page) * 2 + 1]!;
-  }
-
-  /** The reference of the first entry with that hash, whichever key it has; 0 if there is none. */
-  candidate(hash: number): number {
-    const page = this.#pages[(hash >>> 1) >>> (31 - this.#depth)]!;
-    const { table, slots } = page;
-    for (let slot = homeOf(hash, page); ; ) {
-      const ref = table[slot * 2 + 1]!;
-      if (ref === 0 || table[slot * 2] === hash) return ref;
-      if (++slot === slots) slot = 0;
-    }
+  /** The page in which a key of that hash is, if anywhere. */
+  pageOf(hash: number): Page {
+    return this.#pages[(hash >>> 1) >>> (31 - this.#depth)]!;
   }
 
   /** Like {@link find}, by the reference. */
@@ -258,8 +246,17 @@ export class KeyIndex {
 const emptyPage: Page = { table: new Int32Array(2), slots: 1, count: 0, room: 0, depth: 0 };
 
 /** By the 16 bits of the hash that follow the page's own. */
-function homeOf(hash: number, page: Page): number {
+export function homeOf(hash: number, page: Page): number {
   return (((hash << page.depth) >>> 16) * page.slots) >>> 16;
+}
+
+/** The reference of the page's first entry with that hash, whichever key it has; 0 if there is none. `home`: that of {@link homeOf}. */
+export function candidateIn({ table, slots }: Page, hash: number, home: number): number {
+  for (let slot = home; ; ) {
+    const ref = table[slot * 2 + 1]!;
+    if (ref === 0 || table[slot * 2] === hash) return ref;
+    if (++slot === slots) slot = 0;
+  }
 }
 
 function put(page: Page, hash: number, ref: number): void {

@@ -21,6 +21,7 @@ import {
   versionAt,
 } from "../../src/storage/record.ts";
 import { Span } from "../../src/storage/span.ts";
+import { WarmUp } from "../../src/storage/warm-up.ts";
 import { keyOf, type ModelEntry, nameOf, StoreModel } from "./model.ts";
 
 export interface CheckedOptions extends StoreOptions {
@@ -30,6 +31,7 @@ export interface CheckedOptions extends StoreOptions {
 
 /** Before every expiry: what has expired is shown as well. */
 const beforeAllMs = -1;
+const warmUp = new WarmUp(1);
 const counterMax = 2n ** 63n - 1n;
 
 export class CheckedStore {
@@ -61,8 +63,8 @@ export class CheckedStore {
     const [span, found] = [within(key), new Span()];
     const hash = access.hash(span.bytes, span.from, span.to);
     // Asks for memory only: changes nothing, whether the key is there or not.
-    access.warmSlot(hash);
-    access.warmRecord(hash);
+    warmUp.add(access, hash);
+    warmUp.run();
     strictEqual(access.get(hash, span, nowMs, found), wanted !== undefined);
     if (wanted !== undefined) ok(wanted.value.equals(found.view(0, found.length)));
   }
