@@ -146,6 +146,7 @@ export class Faults {
     if (up.length <= 1) return "the last node";
     const node = up[fault.node % up.length]!;
     if (this.#options.careful && !this.#health.remains([node.id])) return "nobody well would stay";
+    if (this.#options.careful && this.#health.wouldTear(node.id)) return "either of two might give up";
     // With it may go the last that isn't in an owner's zone: then a partition is to have one copy less.
     if (this.#options.careful && this.#cluster.hasZones && this.#health.hasFailures) {
       return "the others may all be in one zone";
@@ -159,6 +160,7 @@ export class Faults {
   #kill(fault: Fault, again: boolean): string | undefined {
     return this.#withNode(fault, (node) => {
       const failure = { silent: false, weight: 1 };
+      if (this.#options.careful && this.#health.wouldTear(node.id)) return "either of two might give up";
       if (this.#options.careful && !this.#health.mayFail([node.id], failure)) return "too much has failed";
       this.#health.fail([node.id], failure)();
       this.#cluster.kill(node);

@@ -100,6 +100,12 @@ export class Health {
     return [...this.#failures].some(({ isTear }) => isTear);
   }
 
+  /** Whether, without that node, only two stay of which one may be cut off: then either may be the one that gives itself up. */
+  wouldTear(id: string): boolean {
+    const stay = this.#cluster.nodes.filter((node) => node.id !== id && node.state !== "leaving");
+    return stay.length <= 2 && [...this.#failures].some(({ silent }) => silent);
+  }
+
   /** Whether, without `ids`, somebody stays to whom copies can go. */
   remains(ids: readonly string[]): boolean {
     return this.#cluster.up.some(({ id }) => !ids.includes(id) && this.#holds(id));
