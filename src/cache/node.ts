@@ -19,7 +19,7 @@ import { Lane } from "./lane.ts";
 import { Partitions } from "./partitions.ts";
 import { statsReport, statusReport } from "./reports.ts";
 import { Router } from "./router.ts";
-import { snapshotOf } from "./snapshot.ts";
+import { type CountedParts, snapshotOf } from "./snapshot.ts";
 import { Stores } from "./stores.ts";
 import { OperationTraces } from "./traces.ts";
 import { waitingMax } from "./unsettled.ts";
@@ -264,13 +264,8 @@ export interface Queue {
   readonly max: number;
 }
 
-interface Parts {
+interface Parts extends CountedParts {
   readonly traces: OperationTraces | undefined;
-  readonly partitions: Partitions;
-  readonly router: Router;
-  readonly keeper: CacheKeeper;
-  readonly stores: Stores;
-  readonly counters: OperationCounters | undefined;
 }
 
 /** What a node shows of itself every second: less than a snapshot, which looks at every row of the table. */

@@ -10,7 +10,8 @@ import type { Partitions } from "./partitions.ts";
 import type { Router } from "./router.ts";
 import type { Stores } from "./stores.ts";
 
-interface Parts {
+/** What a node consists of beside its ring, and what counts. */
+export interface CountedParts {
   readonly partitions: Partitions;
   readonly router: Router;
   readonly keeper: CacheKeeper;
@@ -26,7 +27,7 @@ interface Node {
   status(): StatusReport;
 }
 
-export function snapshotOf(node: Node, parts: Parts, runtime: Runtime): NodeSnapshot {
+export function snapshotOf(node: Node, parts: CountedParts, runtime: Runtime): NodeSnapshot {
   const { ring, nodeId, ready } = node;
   const { partitions, keeper, router, stores, counters } = parts;
   const { table } = ring;
