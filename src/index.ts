@@ -46,7 +46,7 @@ export async function createCache<V = unknown>(options: CreateCacheOptions<V> = 
     const { onOwn, onRelease } = options;
     const node = await CacheNode.start({
       ...membership,
-      spans: await findSpans(),
+      spans: await findSpans(membership.log),
       ...(onOwn && { onOwn }),
       ...(onRelease && { onRelease }),
     });

@@ -351,6 +351,12 @@ export const logEvents = {
     meaning:
       "This node was started on the empty store, and follows the cluster that is back. What was written to it meanwhile is gone.",
   },
+  "traces-unavailable": {
+    level: "warn",
+    fields: { error },
+    meaning:
+      "OpenTelemetry is set up in this process, but `@opentelemetry/api` can't be imported by ringcache: operations aren't traced.",
+  },
   // Doors and links.
   "door-failed": {
     level: "error",

@@ -3,6 +3,8 @@
  * between nodes as bytes: u8 flags, 16 bytes trace id, 8 bytes span id, trace state in Latin-1.
  */
 import type * as Api from "@opentelemetry/api";
+import { messageOf } from "./errors.ts";
+import type { Log } from "./log.ts";
 
 export type Attributes = Readonly<Record<string, string | number | boolean | readonly string[]>>;
 
@@ -29,14 +31,21 @@ const idsBytes = 25;
 const traceStateCharsMax = 512;
 export const contextSizeBytesMax: number = idsBytes + traceStateCharsMax;
 
-/** Undefined unless this process has registered a tracer provider by now. */
-export async function findSpans(): Promise<Spans | undefined> {
+/** Undefined unless this process has registered a tracer provider by now. Never throws. */
+export async function findSpans(log: Log): Promise<Spans | undefined> {
   // Where every copy of the API, of any version 1, keeps what was registered. To look imports nothing.
   const registered = (globalThis as Record<symbol, { readonly trace?: unknown } | undefined>)[
     Symbol.for("opentelemetry.js.api.1")
   ];
   if (registered?.trace === undefined) return undefined;
-  return new OtelSpans(await import("@opentelemetry/api"));
+  try {
+    return new OtelSpans(await import("@opentelemetry/api"));
+  } catch (error) {
+    const message =
+      "OpenTelemetry is set up, but its API can't be imported from here: operations aren't traced";
+    log.warn({ event: "traces-unavailable", error: messageOf(error) }, message);
+    return undefined;
+  }
 }
 
 class OtelSpans implements Spans {

@@ -24,9 +24,9 @@ let cache: Cache<Uint8Array>;
 
 beforeAll(async () => {
   // Nobody has set it up yet.
-  expect(await findSpans()).toBeUndefined();
+  expect(await findSpans(silentLog)).toBeUndefined();
   new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register();
-  const spans = await findSpans();
+  const spans = await findSpans(silentLog);
   expect(spans).toBeDefined();
   const store = new MemoryStore(runtime);
   const transport = new MemoryTransport(runtime);

@@ -31,7 +31,15 @@ export interface Answer {
 }
 
 /** Nobody answers at that address, or not in time. */
-export class UnreachableError extends CommandError {}
+export class UnreachableError extends CommandError {
+  /** Somebody may be about to answer. */
+  readonly timedOut: boolean;
+
+  constructor(message: string, timedOut: boolean, options: { cause?: unknown } = {}) {
+    super(message, 1, options);
+    this.timedOut = timedOut;
+  }
+}
 
 export interface AskOptions {
   /** Statuses beside 200 that are answers. */
@@ -68,8 +76,10 @@ export async function ask(
     text = await response.text();
   } catch (error) {
     throw abort.signal.aborted
-      ? new UnreachableError(`No answer from ${url} within ${Math.ceil(timeoutMs)}ms.`, 1)
-      : new UnreachableError(`No node can be reached at ${url}: ${reasonOf(error)}.`, 1, { cause: error });
+      ? new UnreachableError(`No answer from ${url} within ${Math.ceil(timeoutMs)}ms.`, true)
+      : new UnreachableError(`No node can be reached at ${url}: ${reasonOf(error)}.`, false, {
+          cause: error,
+        });
   } finally {
     timer.cancel();
   }

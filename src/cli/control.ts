@@ -20,8 +20,9 @@ export function nodeControl(
     drainFrom: values["drain-from"],
     drainTimeoutMs: values["drain-timeout"],
     drain() {
-      joined();
+      const found = joined();
       leave();
+      return found.drain();
     },
     async plan() {
       const { ring } = joined();

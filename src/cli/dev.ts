@@ -72,7 +72,7 @@ async function startNodes(
   log: RootLog,
   opened: Opened,
 ): Promise<Reached[]> {
-  const spans = await findSpans();
+  const spans = await findSpans(log);
   const store = new MemoryStore(runtime);
   const ofProcess = new ProcessExposition();
   const doors: Doors[] = [];

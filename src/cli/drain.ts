@@ -1,6 +1,6 @@
 import type { StatusReport } from "../cache/command.ts";
 import { keepAlive, sleep } from "../runtime.ts";
-import { ask, type ClientContext } from "./client.ts";
+import { ask, type ClientContext, UnreachableError } from "./client.ts";
 import { CommandError } from "./command-error.ts";
 import { Members } from "./members.ts";
 import { formatDuration, Progress } from "./progress.ts";
@@ -8,21 +8,29 @@ import { formatDuration, Progress } from "./progress.ts";
 const pollMs = 200;
 /** How long members are looked for that say how far it is. */
 const lookMsMax = 10_000;
+/** How long one request waits for the end; the node closes what waits for two minutes. */
+const waitMsMax = 60_000;
+/** How long the node's last word is waited for once it has left: it was sent before. */
+const lastWordMs = 1_000;
 
 /** What the node says when it is asked to leave. */
 interface Accepted {
   readonly node: string;
   readonly partitions: number;
   readonly backups: number;
-  readonly drain_timeout_ms: number;
 }
+
+/** The node's last word: whether it had handed everything over; `unknown`: it ended without one. */
+type LastWord = "drained" | "cut-short" | "unknown";
 
 /** `ringcache drain`: exit code 0 once the node has left with nothing left to hand over. */
 export async function drain(context: ClientContext): Promise<number> {
   const release = keepAlive();
+  const operation = new Drain(context);
   try {
-    return await new Drain(context).run();
+    return await operation.run();
   } finally {
+    operation.end();
     release();
   }
 }
@@ -32,6 +40,11 @@ class Drain {
   readonly #members: Members;
   readonly #progress: Progress;
   readonly #fromMs: number;
+  #node = "";
+  /** How much there was to hand over, and how much there was when it was looked at last. */
+  #total = 0;
+  #left = 0;
+  #over = false;
 
   constructor(context: ClientContext) {
     const { runtime, terminal } = context;
@@ -49,51 +62,60 @@ class Drain {
     const { values, runtime, out } = this.#context;
     // Before it is asked: it may be gone by the time that its answer has been read.
     const first = await this.#members.status(values.timeout);
-    const { body } = await ask(this.#context, "POST", "/drain", { accepted: [202] });
-    const { node, partitions, backups, drain_timeout_ms } = body as unknown as Accepted;
-    const total = partitions + backups;
-    const peer = memberOf(first, node)?.peer;
-    let left = total;
     const isAlone = first.members.filter(({ dead, leaving }) => dead === "" && !leaving).length <= 1;
+    const { body } = await ask(this.#context, "POST", "/drain", { accepted: [202] });
+    const { node, partitions, backups } = body as unknown as Accepted;
+    this.#node = node;
+    this.#total = partitions + backups;
+    const word = this.#lastWord();
+    await this.#untilItHasLeft(memberOf(first, node)?.peer);
+    const said = await Promise.race([word, sleep(runtime, lastWordMs).then((): LastWord => "unknown")]);
+    this.#progress.clear();
+    if (!isAlone) this.#check(said);
+    const what = isAlone
+      ? "it was the last node, so its entries are gone"
+      : `${held(this.#total)} handed over in ${formatDuration(this.#elapsedMs)}`;
+    await out(`${node} has left: ${what}.\n`);
+    return 0;
+  }
+
+  end(): void {
+    this.#over = true;
+    this.#progress.clear();
+  }
+
+  /** Throws unless it had handed everything over. */
+  #check(said: LastWord): void {
+    if (said === "drained" || (said === "unknown" && this.#left === 0)) return;
+    throw new CommandError(
+      said === "cut-short"
+        ? `${this.#node} has left, but its --drain-timeout was over before everything was handed over: ${held(this.#left)} left.`
+        : `${this.#node} ended before it had handed everything over: ${held(this.#left)} left when it was last heard of.`,
+      1,
+    );
+  }
+
+  /** Resolves when it is no member any more, or nobody answers any more. */
+  async #untilItHasLeft(peer: string | undefined): Promise<void> {
+    const { values, runtime } = this.#context;
+    this.#left = this.#total;
     for (;;) {
       const report = await this.#look();
-      if (report === undefined && left > 0 && !isAlone) {
-        this.#progress.clear();
-        const message = `${node} doesn't answer any more, and no other member can be reached from here: whether it handed over ${held(left)} is not known.`;
-        throw new CommandError(message, 1);
-      }
-      const self = report && memberOf(report, node);
-      // One that is there again at another address is a new process: this one has left.
-      if (self === undefined || self.peer !== peer) break;
-      left = self.partitions + self.backups;
-      if (self.dead !== "" && left > 0) {
-        this.#progress.clear();
-        throw new CommandError(`${node} ended before it had handed everything over: ${held(left)} left.`, 1);
-      }
-      this.#progress.step({
-        done: Math.max(total - left, 0),
-        total,
-        text: "partitions and copies handed over",
-      });
+      const self = report && memberOf(report, this.#node);
+      // One that is there again at another address is a new process, and one that is dead hands nothing over.
+      if (self === undefined || self.peer !== peer || self.dead !== "") return;
+      this.#left = self.partitions + self.backups;
+      const done = Math.max(this.#total - this.#left, 0);
+      this.#progress.step({ done, total: this.#total, text: "partitions and copies handed over" });
       if (this.#elapsedMs >= values.timeout) {
-        this.#progress.clear();
-        const message = `${node} has not left within ${formatDuration(values.timeout)}: ${held(left)} left to hand over. It goes on by itself.`;
-        throw new CommandError(message, 1);
+        const time = formatDuration(values.timeout);
+        throw new CommandError(
+          `${this.#node} has not left within ${time}: ${held(this.#left)} left to hand over. It goes on by itself.`,
+          1,
+        );
       }
       await sleep(runtime, pollMs);
     }
-    this.#progress.clear();
-    if (left > 0 && this.#elapsedMs >= drain_timeout_ms) {
-      throw new CommandError(
-        `${node} has left, but its --drain-timeout was over before everything was handed over.`,
-        1,
-      );
-    }
-    const what = isAlone
-      ? "it was the last node, so its entries are gone"
-      : `${held(total)} handed over in ${formatDuration(this.#elapsedMs)}`;
-    await out(`${node} has left: ${what}.\n`);
-    return 0;
   }
 
   /** Undefined: nobody answers any more. */
@@ -104,6 +126,19 @@ class Drain {
       if (error instanceof CommandError) return undefined;
       throw error;
     }
+  }
+
+  async #lastWord(): Promise<LastWord> {
+    while (!this.#over) {
+      try {
+        const { body } = await ask(this.#context, "POST", "/drain?wait=true", { timeoutMs: waitMsMax });
+        return body.drained === true ? "drained" : "cut-short";
+      } catch (error) {
+        if (!(error instanceof CommandError)) throw error;
+        if (!(error instanceof UnreachableError) || !error.timedOut) break;
+      }
+    }
+    return "unknown";
   }
 }
 

@@ -48,7 +48,7 @@ export class Members {
         this.#candidates = [...this.#candidates.filter((other) => other !== url), url];
       }
     }
-    throw first ?? new UnreachableError(`No answer from ${this.url} within ${Math.ceil(leftMs)}ms.`, 1);
+    throw first ?? new UnreachableError(`No answer from ${this.url} within ${Math.ceil(leftMs)}ms.`, true);
   }
 
   async #statusAt(url: string, timeoutMs: number): Promise<StatusReport> {

@@ -52,7 +52,7 @@ async function startNode(values: Values, runtime: Runtime, log: Log, leave: () =
   const opened: (() => Promise<void>)[] = [];
   let node: CacheNode | undefined;
   try {
-    const spans = await findSpans();
+    const spans = await findSpans(log);
     const coordination = await connectNats({ url: values.nats, runtime, log });
     opened.push(() => coordination.close());
     const doors = slotsOf(values.node);

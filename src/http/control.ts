@@ -15,8 +15,11 @@ export interface NodeControl {
   readonly drainFrom: DrainSource;
   /** How long the node gives itself to hand over. */
   readonly drainTimeoutMs: number;
-  /** Leaves and ends, as on SIGTERM; nothing new if it does already. Throws NOT_READY while the node is joining. */
-  drain(): void;
+  /**
+   * Leaves and ends, as on SIGTERM; nothing new if it does already. Resolves when everything has been handed over, or the time for
+   * that is over; soon after the process ends. Throws NOT_READY while the node is joining.
+   */
+  drain(): Promise<void>;
   /** Resolves when the coordinator has looked at the whole ring. Throws NOT_READY, and what `Ring.call` throws. */
   plan(): Promise<void>;
 }
@@ -26,7 +29,7 @@ loopback.addSubnet("127.0.0.0", 8, "ipv4");
 loopback.addAddress("::1", "ipv6");
 
 /** What a proxy adds, and what every browser sends with a POST. Whoever really asks is somebody else then. */
-const headersOfOthers = ["origin", "forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const headersOfOthers = ["origin", "sec-fetch-site", "forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
 /** Throws FORBIDDEN unless whoever sent `req` may have this node leave. */
 export function checkMayDrain(drainFrom: DrainSource, req: IncomingMessage): void {

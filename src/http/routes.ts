@@ -76,7 +76,7 @@ const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
   ["/metrics", { method: "GET", run: (context, _req, res) => void metrics(context, res) }],
   ["/health", { method: "GET", run: ({ door }, _req, res) => health(door, res) }],
   ["/ready", { method: "GET", run: ({ door }, _req, res) => ready(door, res) }],
-  ["/drain", { method: "POST", run: (context, req, res) => drain(context, req, res) }],
+  ["/drain", { method: "POST", run: (context, req, res, query) => drain(context, req, res, query) }],
   ["/rebalance", { method: "POST", run: (context, _req, res) => rebalance(context, res) }],
 ]);
 
@@ -223,14 +223,28 @@ function ready(door: Door, res: ServerResponse): void {
   sendJson(res, 200, JSON.stringify({ ready: true, node: door.nodeId }));
 }
 
-/** Answered at once: `GET /status`, here and elsewhere, tells how far it is. */
-function drain({ door, control }: RouteContext, req: IncomingMessage, res: ServerResponse): void {
+/** Answered at once or, with `wait=true`, when everything has been handed over or the time for that is over. */
+function drain(context: RouteContext, req: IncomingMessage, res: ServerResponse, query: string): void {
+  const { door, control } = context;
   checkMayDrain(control?.drainFrom ?? "nowhere", req);
-  control!.drain();
-  const self = door.status().members.find(({ id }) => id === door.nodeId);
-  const { drainTimeoutMs: drain_timeout_ms } = control!;
-  const held = { partitions: self?.partitions ?? 0, backups: self?.backups ?? 0 };
-  sendJson(res, 202, JSON.stringify({ draining: true, node: door.nodeId, ...held, drain_timeout_ms }));
+  const held = (): { partitions: number; backups: number } => {
+    const self = door.status().members.find(({ id }) => id === door.nodeId);
+    return { partitions: self?.partitions ?? 0, backups: self?.backups ?? 0 };
+  };
+  const drained = control!.drain();
+  if (query !== "wait=true") {
+    const { drainTimeoutMs: drain_timeout_ms } = control!;
+    sendJson(res, 202, JSON.stringify({ draining: true, node: door.nodeId, ...held(), drain_timeout_ms }));
+    return;
+  }
+  drained.then(
+    () => {
+      const left = held();
+      const isDrained = left.partitions + left.backups === 0;
+      sendJson(res, 200, JSON.stringify({ drained: isDrained, node: door.nodeId, ...left }));
+    },
+    (thrown: unknown) => answerThrown(context, res, thrown),
+  );
 }
 
 /** Answered when there is a plan: what it says is carried out afterwards. */

@@ -37,7 +37,7 @@ describe("a cluster of three", () => {
   afterAll(() => cluster.end());
 
   test("who has been forwarded, or is a browser's page, can't have a node leave", async () => {
-    for (const header of ["X-Forwarded-For", "Origin", "Forwarded", "Via"]) {
+    for (const header of ["X-Forwarded-For", "Origin", "Forwarded", "X-Real-IP", "Via"]) {
       const answer = await fetch(`${urlOf(nodes[0]!)}/drain`, { method: "POST", headers: { [header]: "x" } });
       expect(answer.status).toBe(403);
       const { error } = (await answer.json()) as { error: { code: string; message: string } };
@@ -206,5 +206,46 @@ test("one node of `ringcache dev` leaves, and the others go on", async () => {
     expect(await dev.exited).toEqual({ code: 0, signal: null });
   } finally {
     if (dev.isRunning) await dev.kill();
+  }
+});
+
+test("NATS is away: nothing can be handed over, and drain says so at its time-out", async () => {
+  const server = await startNatsServer();
+  cluster = new Cluster(server.url, ["-platform", "away", "--drain-timeout", "1s"]);
+  try {
+    const [one, two] = await Promise.all(["node-1", "node-2"].map((node) => cluster.start(node)));
+    await settled([one!, two!]);
+    await server.pause();
+    const { code, stdout, stderr } = await ringcache("drain", "--url", urlOf(two!), "--timeout", "2s");
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toMatch(
+      /ringcache: node-2 has not left within 2\.0 s: \d+ partitions and copies left to hand over\. It goes on by itself\.\n$/,
+    );
+    server.resume();
+    // It was cut off by its own time-out; it ends all the same.
+    expect((await two!.exited).signal).toBeNull();
+  } finally {
+    server.resume();
+    await cluster.end();
+    await server.stop();
+  }
+});
+
+test("a node that is killed while it drains: exit code 1", async () => {
+  cluster = new Cluster(nats.url, ["-platform", "killed-draining"]);
+  try {
+    const [one, two] = await Promise.all(["node-1", "node-2"].map((node) => cluster.start(node)));
+    await settled([one!, two!]);
+    // It is stopped before it can hand anything over: who would take it is stopped first.
+    one!.signal("SIGSTOP");
+    const draining = cluster.add(new Program(["drain", "--url", urlOf(two!)]));
+    await two!.logged("stopping");
+    await two!.kill();
+    one!.signal("SIGCONT");
+    expect((await draining.exited).code).toBe(1);
+    expect(draining.stdout).toBe("");
+    expect(draining.stderr).toMatch(/node-2 ended before it had handed everything over: \d+ .*\n$/);
+  } finally {
+    await cluster.end();
   }
 });
