@@ -89,7 +89,12 @@ interface Compose {
   readonly services: Readonly<
     Record<
       string,
-      { environment?: Record<string, string>; volumes?: string[]; stop_grace_period?: string; build?: object }
+      {
+        environment?: Record<string, string>;
+        volumes?: string[];
+        stop_grace_period?: string;
+        healthcheck?: { test: unknown[] };
+      }
     >
   >;
 }
@@ -98,7 +103,8 @@ test("compose.yaml: three nodes with options that they take, time to drain, and 
   const { services } = parseYaml(read("deploy/compose.yaml"), { merge: true }) as Compose;
   const nodes = Object.entries(services).filter(([name]) => name.startsWith("node-"));
   expect(nodes).toHaveLength(3);
-  for (const [name, { environment, stop_grace_period }] of nodes) {
+  for (const [name, { environment, stop_grace_period, healthcheck }] of nodes) {
+    expect(healthcheck!.test.map((word) => typeof word)).toEqual(["string", "string", "string", "string"]);
     const values = startWith(environment!);
     expect(values.node).toBe(name);
     expect(values.http.port).toBe(8080);
