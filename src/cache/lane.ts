@@ -7,12 +7,14 @@
 import type { OperationCounters, Via } from "../metrics/operations.ts";
 import type { Ring } from "../ring/ring.ts";
 import { partitionOf, slotOf } from "../ring/slots.ts";
+import { type Member, memberOf } from "../ring/table.ts";
 import type { Runtime } from "../runtime.ts";
 import { Span } from "../storage/span.ts";
 import { WarmUp } from "../storage/warm-up.ts";
 import { keySizeBytesMax, Op } from "./command.ts";
 import type { OwnedPartition } from "./owned-partition.ts";
 import type { Partitions } from "./partitions.ts";
+import { type Reader, RoutedReads, routedKeyBytesMax } from "./routed-reads.ts";
 
 /** Keys of one turn: as many as the processor's caches can hold the entries of. */
 export const laneKeysMax = 256;
@@ -34,12 +36,14 @@ export class Lane {
   /** What {@link get} has found. */
   readonly value = new Span();
   readonly #options: LaneOptions;
-  readonly #via: Via;
+  readonly #via: Via | undefined;
+  readonly #routed: RoutedReads;
   /** By number of the key: where it is, and what its look-up begins with. */
   readonly #bytes: Uint8Array[] = new Array<Uint8Array>(laneKeysMax).fill(new Uint8Array(0));
   readonly #from = new Int32Array(laneKeysMax);
   readonly #to = new Int32Array(laneKeysMax);
   readonly #hash = new Int32Array(laneKeysMax);
+  readonly #partition = new Int32Array(laneKeysMax);
   readonly #owned: (OwnedPartition | undefined)[] = new Array<undefined>(laneKeysMax).fill(undefined);
   readonly #warmUp = new WarmUp(laneKeysMax);
   readonly #key = new Span();
@@ -47,9 +51,16 @@ export class Lane {
   #nowMs = 0;
   #leased = false;
 
-  constructor(options: LaneOptions, via: Via) {
+  /** `via`: as whose operations are counted; undefined: as other nodes'. */
+  constructor(options: LaneOptions, via: Via | undefined) {
     this.#options = options;
     this.#via = via;
+    const { ring, runtime, counters } = options;
+    this.#routed = new RoutedReads(
+      ring,
+      () => runtime.monotonicMs(),
+      (fromMs, count) => via !== undefined && counters?.routed(via, Op.get, fromMs, count),
+    );
   }
 
   /** Names the next key; there are at most {@link laneKeysMax}. Its number is {@link count} before. */
@@ -72,6 +83,7 @@ export class Lane {
       const from = this.#from[i]!;
       const to = this.#to[i]!;
       const partition = partitionOf(slotOf(bytes, from, to), ring.config.partitions);
+      this.#partition[i] = partition;
       const isHere = to - from <= keySizeBytesMax && to > from && ring.serves(partition, this.#leased);
       const owned = isHere ? partitions.find(partition) : undefined;
       this.#owned[i] = owned;
@@ -84,8 +96,9 @@ export class Lane {
     this.#warmUp.run();
   }
 
-  /** Forgets the keys. False: this node was held up meanwhile and may serve no more, so nobody may see what was carried out. */
+  /** Sends what other nodes are asked, and forgets the keys. False: this node was held up meanwhile and may serve no more, so nobody may see what was carried out. */
   end(): boolean {
+    this.#routed.send();
     for (let i = 0; i < this.count; i++) this.#owned[i] = undefined;
     this.count = 0;
     return !this.#leased || this.#options.ring.isLeased;
@@ -112,6 +125,25 @@ export class Lane {
     else owned.misses++;
     this.#done(Op.get, fromMs);
     return found ? Found.present : Found.absent;
+  }
+
+  /** Another node, which owns the key and can be asked for it; else undefined. */
+  ownerOf(i: number): Member | undefined {
+    const { ring } = this.#options;
+    const sizeBytes = this.#to[i]! - this.#from[i]!;
+    if (this.#owned[i] !== undefined || sizeBytes === 0 || sizeBytes > routedKeyBytesMax) return undefined;
+    const owner = ring.nodeForPartition(this.#partition[i]!);
+    return owner === ring.nodeId ? undefined : memberOf(ring.table, owner);
+  }
+
+  /** Asks the key's {@link ownerOf} for its value: the reader is told in a later turn. */
+  ask(i: number, owner: Member, reader: Reader, number: number): void {
+    this.#routed.ask(owner, this.#bytes[i]!, this.#from[i]!, this.#to[i]!, reader, number);
+  }
+
+  /** The partition of the key. */
+  partitionOf(i: number): number {
+    return this.#partition[i]!;
   }
 
   /** False: elsewhere. `expiresAtMs`: milliseconds since 1970, not yet over; 0 for never. */
@@ -147,12 +179,17 @@ export class Lane {
 
   #start(): number {
     const { counters, runtime } = this.#options;
-    return counters?.takesSample() === true ? runtime.monotonicMs() : -1;
+    return this.#via !== undefined && counters?.takesSample() === true ? runtime.monotonicMs() : -1;
   }
 
   #done(op: Op, fromMs: number): void {
     const { counters } = this.#options;
-    counters?.answered(this.#via, op);
-    if (fromMs >= 0) counters!.sampled(this.#via, fromMs);
+    const via = this.#via;
+    if (via === undefined) {
+      counters?.carriedOut(op);
+      return;
+    }
+    counters?.answered(via, op);
+    if (fromMs >= 0) counters!.sampled(via, fromMs);
   }
 }

@@ -18,6 +18,7 @@ import { CacheKeeper, type CopyState } from "./keeper.ts";
 import { Lane } from "./lane.ts";
 import { Partitions } from "./partitions.ts";
 import { statsReport, statusReport } from "./reports.ts";
+import { serveReads } from "./routed-reads.ts";
 import { Router } from "./router.ts";
 import { type CountedParts, snapshotOf } from "./snapshot.ts";
 import { Stores } from "./stores.ts";
@@ -59,6 +60,7 @@ export class CacheNode implements Door {
         ...options,
         keeper: (joining) => {
           const router = new Router(joining, runtime, partitions, counters, traces);
+          serveReads(joining, new Lane({ ring: joining, runtime, partitions, counters }, undefined));
           const wake = (partition: number): void => router.room.wake(partition);
           const completed = (sequence: number, found: boolean | Buffer): void =>
             router.completed(sequence, found);

@@ -114,6 +114,12 @@ export class OperationCounters {
     };
   }
 
+  /** So many operations of one kind that began at `fromMs`, on the monotonic clock, were carried out by another node. */
+  routed(via: Via, kind: number, fromMs: number, count: number): void {
+    this.#counts[(via << 6) | (kind << 3)]! += count;
+    this.#latency[via]![Path.routed]!.add(this.#runtime.monotonicMs() - fromMs, count);
+  }
+
   /** An operation of another node's client was carried out here. */
   carriedOut(kind: number): void {
     this.#forPeers[kind]!++;

@@ -7,6 +7,7 @@ import { Found, type Lane, laneKeysMax } from "../cache/lane.ts";
 import { smallIntegerAt } from "../storage/access.ts";
 import type { Connection } from "./connection.ts";
 import type { RequestParser } from "./parser.ts";
+import type { ReadGroup } from "./read-group.ts";
 
 const Kind = { other: 0, get: 1, set: 2, mget: 3, mset: 4, incr: 5, decr: 6, incrby: 7, decrby: 8 } as const;
 type Kind = (typeof Kind)[keyof typeof Kind];
@@ -87,21 +88,48 @@ export class Batch {
       const connection = this.#connections[i]!;
       try {
         if (connection.isClosed) continue;
-        if (connection.isDirect && this.#carryOut(i, connection))
-          connection.lastCommand = names[this.#kinds[i]!]!;
-        else connection.takeBack(this.#argsOf(i));
+        const { group } = connection;
+        const isDone =
+          group === undefined
+            ? connection.isDirect && (this.#carryOut(i, connection) || this.#route(i, connection))
+            : !connection.intake.hasBack && this.#join(i, group);
+        if (isDone) connection.lastCommand = names[this.#kinds[i]!]!;
+        else this.#giveBack(i, connection);
       } catch (thrown) {
         connection.fail(thrown);
       }
     }
     const isValid = lane.end();
     for (let i = 0; i < this.#count; i++) {
+      const connection = this.#connections[i]!;
+      connection.group = undefined;
       // Its replies are not sent yet.
-      if (!isValid) this.#connections[i]!.destroy();
+      if (!isValid) connection.destroy();
       this.#buffers[i] = noBytes;
     }
     this.#count = 0;
     this.#placed = 0;
+  }
+
+  /** Begins a group, if it is a GET of another node's key. A client that knows of owners is told of them instead. */
+  #route(i: number, connection: Connection): boolean {
+    if (this.#kinds[i] !== Kind.get || connection.clusterAware) return false;
+    if (this.lane.ownerOf(this.#keys[i]!) === undefined) return false;
+    return this.#join(i, connection.startGroup());
+  }
+
+  #join(i: number, group: ReadGroup): boolean {
+    if (this.#kinds[i] !== Kind.get) return false;
+    const { lane } = this;
+    const key = this.#keys[i]!;
+    const found = lane.get(key);
+    const owner = found === Found.elsewhere ? lane.ownerOf(key) : undefined;
+    if (found === Found.elsewhere && owner === undefined) return false;
+    const number = group.add(lane.partitionOf(key));
+    if (owner !== undefined) lane.ask(key, owner, group, number);
+    else if (found === Found.absent) group.absent(number);
+    else group.present(number, lane.value.bytes, lane.value.from, lane.value.to);
+    return true;
   }
 
   /** False: not here, and nothing was done. */
@@ -155,6 +183,12 @@ export class Batch {
       } else out.null();
     }
     return true;
+  }
+
+  /** It, and all that follow it, have to go the usual way. */
+  #giveBack(i: number, { intake, context }: Connection): void {
+    context.statistics.commands--;
+    intake.giveBack(this.#argsOf(i));
   }
 
   #argsOf(i: number): Buffer[] {

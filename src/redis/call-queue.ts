@@ -3,6 +3,7 @@ import { Call } from "./call.ts";
 import type { CommandSpec } from "./command-table.ts";
 import type { Connection } from "./connection.ts";
 import { PendingKeys } from "./pending-keys.ts";
+import { ReadGroup } from "./read-group.ts";
 import type { ReplyWriter } from "./writer.ts";
 
 /** Calls that are kept for the requests to come. */
@@ -79,6 +80,14 @@ export class CallQueue {
     call.sizeBytes = sizeBytes;
     this.sizeBytes += sizeBytes;
     this.#calls.push(call);
+  }
+
+  /** The call, which was just begun, becomes that of a group of reads. */
+  group(call: Call): ReadGroup {
+    const group = new ReadGroup(call);
+    call.reads = group;
+    this.leave(call, undefined, 0);
+    return group;
   }
 
   /** What wasn't asked for goes behind the replies to what was asked before. */

@@ -5,6 +5,7 @@ import type { CommandSpec } from "./command-table.ts";
 import type { Connection } from "./connection.ts";
 import type { RedisContext } from "./context.ts";
 import { errorText } from "./error-text.ts";
+import type { ReadGroup } from "./read-group.ts";
 import { ReplyWriter } from "./writer.ts";
 
 /** As long as nothing else is said, a small reply. */
@@ -32,6 +33,8 @@ export class Call {
   sizeBytes = 0;
   /** The hashes of its keys, if another request with one of them has to wait for it. */
   pendingKeys: readonly number[] | undefined;
+  /** It stands for several GETs. */
+  reads: ReadGroup | undefined;
   #own: ReplyWriter | undefined;
   #sink: ReplyWriter | undefined;
   #sinkEnded: (() => void) | undefined;
@@ -146,6 +149,7 @@ export class Call {
   forget(): void {
     this.args = noArgs;
     this.spec = undefined;
+    this.reads = undefined;
     this.sizeBytes = 0;
     this.direct = false;
     if (this.#own !== undefined && this.#own.size > 0) this.#own.reset();

@@ -15,6 +15,7 @@ import type { RedisContext, Turns } from "./context.ts";
 import { commandOf, isOfHttp, keyRefusal, refusal } from "./dispatch.ts";
 import { Intake } from "./intake.ts";
 import { Found } from "./parser.ts";
+import type { ReadGroup } from "./read-group.ts";
 import { Session } from "./session.ts";
 import type { ReplyWriter } from "./writer.ts";
 
@@ -23,11 +24,13 @@ export class Connection extends Session {
   readonly socket: Socket;
   readonly connectedMs: number;
   activeMs: number;
-  readonly #intake: Intake;
+  readonly intake: Intake;
   /** A request that was carried out may have kept views of what was received. */
   #hasKept = false;
   readonly #turns: Turns;
   readonly #calls: CallQueue;
+  /** While a batch is carried out: to which its next GETs belong. */
+  group: ReadGroup | undefined;
   /** The kernel hasn't taken all that was written. */
   #isBackedUp = false;
   /** The server knows that its turn is to come. */
@@ -44,10 +47,10 @@ export class Connection extends Session {
   constructor(id: number, accepted: Socket, context: RedisContext, turns: Turns) {
     super(context);
     this.id = id;
-    this.#intake = new Intake(accepted, context.limits);
-    this.#intake.authenticated = this.authenticated;
-    this.#intake.onReceived = (count, now) => this.#received(count, now);
-    this.socket = this.#intake.socket;
+    this.intake = new Intake(accepted, context.limits);
+    this.intake.authenticated = this.authenticated;
+    this.intake.onReceived = (count, now) => this.#received(count, now);
+    this.socket = this.intake.socket;
     this.#turns = turns;
     this.#calls = new CallQueue(this, this.out);
     this.connectedMs = context.runtime.monotonicMs();
@@ -68,11 +71,6 @@ export class Connection extends Session {
     return this.#calls.length;
   }
 
-  /** Bytes of requests that are here and not carried out. */
-  get heldBytes(): number {
-    return this.#intake.heldBytes;
-  }
-
   /** Bytes of replies that the kernel hasn't taken. */
   get unsentBytes(): number {
     return this.out.size + this.socket.writableLength;
@@ -85,7 +83,7 @@ export class Connection extends Session {
 
   /** Requests were found that aren't carried out. */
   get #hasUndone(): boolean {
-    return this.#held !== undefined || this.#intake.hasUndone;
+    return this.#held !== undefined || this.intake.hasUndone;
   }
 
   /** After the replies to what was asked up to now, this one's included, the connection is closed. */
@@ -95,7 +93,7 @@ export class Connection extends Session {
 
   #stopReading(): void {
     this.#ending = true;
-    this.#intake.isOver = true;
+    this.intake.isOver = true;
   }
 
   /** Sends something that wasn't asked for, after the replies to what was asked up to now. */
@@ -123,28 +121,28 @@ export class Connection extends Session {
 
   #settle(): void {
     const inUse = this.#calls.length > 0 || this.#held !== undefined || this.transaction !== undefined;
-    this.#intake.settle(inUse || this.#hasKept);
+    this.intake.settle(inUse || this.#hasKept);
     this.#hasKept = false;
   }
 
   /** Gives the batch what it takes of the next requests; whether it has no room for more of them. */
   offer(batch: Batch): boolean {
     if (!this.isDirect || this.#processing || this.#ending || !this.isPlain) return false;
-    const taken = this.#intake.offer(this, batch);
+    const taken = this.intake.offer(this, batch);
     this.context.statistics.commands += taken < 0 ? -1 - taken : taken;
     return taken < 0;
   }
 
-  /** What is carried out now may be answered now. */
-  get isDirect(): boolean {
-    const isFree = this.#calls.length === 0 && this.#held === undefined && !this.#intake.hasBack;
-    return isFree && !this.#isBackedUp && this.out.size < this.context.limits.unsentBytesMax;
+  /** For GETs that another node is asked for. */
+  startGroup(): ReadGroup {
+    this.group = this.#calls.group(this.#begin());
+    return this.group;
   }
 
-  /** A request that the batch has taken, and all that follow it, have to go the usual way. */
-  takeBack(args: readonly Buffer[]): void {
-    this.context.statistics.commands--;
-    this.#intake.giveBack(args);
+  /** What is carried out now may be answered now. */
+  get isDirect(): boolean {
+    const isFree = this.#calls.length === 0 && this.#held === undefined && !this.intake.hasBack;
+    return isFree && !this.#isBackedUp && this.out.size < this.context.limits.unsentBytesMax;
   }
 
   /** Goes on with what was received, as far as the bounds allow. */
@@ -175,7 +173,7 @@ export class Connection extends Session {
         this.#run(held.spec, held.args);
         continue;
       }
-      const found = this.#intake.next();
+      const found = this.intake.next();
       if (found === Found.request) this.#request();
       else if (found === Found.nothing) {
         this.#resume();
@@ -209,7 +207,7 @@ export class Connection extends Session {
   }
 
   #request(): void {
-    const intake = this.#intake;
+    const intake = this.intake;
     const { args } = intake;
     this.context.statistics.commands++;
     if (intake.isGivenBack && this.#quick(args)) return;
@@ -254,7 +252,7 @@ export class Connection extends Session {
 
   #admit(spec: CommandSpec, args: readonly Buffer[]): void {
     if (this.transaction !== undefined && !spec.runsInMulti) {
-      this.transaction.sizeBytes += this.#intake.requestBytes;
+      this.transaction.sizeBytes += this.intake.requestBytes;
       if (this.transaction.sizeBytes > this.context.limits.requestBytesMax) {
         this.transaction.queued.length = 0;
         this.#refuse("ERR the transaction is too large");
@@ -301,7 +299,7 @@ export class Connection extends Session {
     }
     this.#answer((call) => {
       call.muted = false;
-      call.out.errorLatin1(`ERR ${this.#intake.error}`);
+      call.out.errorLatin1(`ERR ${this.intake.error}`);
       call.end();
     });
     this.#stopReading();
@@ -314,7 +312,7 @@ export class Connection extends Session {
   }
 
   #leave(call: Call, key: Buffer | undefined): void {
-    this.#calls.leave(call, key, this.#intake.requestBytes);
+    this.#calls.leave(call, key, this.intake.requestBytes);
   }
 
   /** For {@link Call}: its reply is written. */
@@ -392,7 +390,7 @@ export class Connection extends Session {
     this.isClosed = true;
     this.#linger?.cancel();
     this.#held = undefined;
-    this.#intake.forget();
+    this.intake.forget();
     this.runCleanups();
   }
 }

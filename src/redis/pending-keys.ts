@@ -5,13 +5,21 @@
 import type { Call } from "./call.ts";
 import type { CommandSpec } from "./command-table.ts";
 import { keyPositions } from "./key-positions.ts";
+import type { ReadGroup } from "./read-group.ts";
 
 export class PendingKeys {
   /** How many requests have a key of that hash; keys that share one wait for each other, which only takes time. */
   readonly #counts = new Map<number, number>();
 
+  /** GETs that other nodes are asked for: by their partitions, so that nothing is done for each of their keys. */
+  readonly #groups = new Set<ReadGroup>();
+
   /** To be called in the turn in which the call was begun. `key`: its only one, if it isn't in its arguments. */
   add(call: Call, key: Buffer | undefined): void {
+    if (call.reads !== undefined) {
+      this.#groups.add(call.reads);
+      return;
+    }
     const { ring } = call.context;
     const keys = key === undefined ? keysOf(call.spec, call.args) : [key];
     if (keys.every((one) => ring?.serves(ring.partitionFor(one)))) return;
@@ -21,6 +29,7 @@ export class PendingKeys {
   }
 
   delete(call: Call): void {
+    if (call.reads !== undefined) this.#groups.delete(call.reads);
     const hashes = call.pendingKeys;
     if (hashes === undefined) return;
     call.pendingKeys = undefined;
@@ -32,11 +41,14 @@ export class PendingKeys {
   }
 
   hasKey(key: Buffer): boolean {
-    return this.#counts.size > 0 && this.#counts.has(hashOf(key));
+    if (this.#counts.size > 0 && this.#counts.has(hashOf(key))) return true;
+    for (const group of this.#groups) if (group.isAbout(key)) return true;
+    return false;
   }
 
   has(spec: CommandSpec, args: readonly Buffer[]): boolean {
-    return this.#counts.size > 0 && keysOf(spec, args).some((key) => this.#counts.has(hashOf(key)));
+    if (this.#counts.size === 0 && this.#groups.size === 0) return false;
+    return keysOf(spec, args).some((key) => this.hasKey(key));
   }
 }
 

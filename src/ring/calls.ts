@@ -15,6 +15,7 @@ export const PeerKind = {
   lastTable: 6,
   pressure: 7,
   newerTable: 8,
+  reads: 9,
 } as const;
 
 /** Until the owner is looked up again, after it wasn't the owner or couldn't be reached. */
