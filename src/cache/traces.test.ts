@@ -147,6 +147,7 @@ test("several steps at once", async () => {
   });
   expect((await byName("RUN cache-platform", SpanKind.CLIENT)).attributes).toMatchObject({
     "db.operation.batch.size": 2,
+    "ringcache.steps": ["add"],
     "ringcache.outcome": "done",
   });
 });

@@ -7,10 +7,17 @@ import type { IncomingRequest, PeerIdentity } from "../peers/messages.ts";
 import type { Attributes, OpenSpan, Spans } from "../tracing.ts";
 import { type Command, type Done, Op } from "./command.ts";
 import type { OwnedPartition } from "./owned-partition.ts";
+import { type Step, StepCode } from "./steps/step.ts";
 import { Answer, type WireCommand } from "./wire.ts";
 
 /** By {@link Op}. */
 const names = ["", "GET", "SET", "DELETE", "EXISTS", "COMPARE_AND_SET", "RUN"] as const;
+
+/** By `StepCode`. */
+const stepNames: Readonly<Record<number, string>> = Object.fromEntries(
+  Object.entries(StepCode).map(([name, code]) => [code, name]),
+);
+const stepKindsMax = 8;
 
 /** By {@link Answer}: what became of it, where that isn't an answer to the client. */
 const refusals: Readonly<Record<number, string>> = {
@@ -65,11 +72,10 @@ export class OperationTraces {
   }
 
   #attributes({ op, steps }: Pick<Command, "op" | "steps">, partition: number): Attributes {
-    const many = steps !== undefined && steps.length > 1;
     return {
       ...this.#common,
       "db.operation.name": names[op],
-      ...(many && { "db.operation.batch.size": steps.length }),
+      ...(steps !== undefined && stepAttributes(steps)),
       "ringcache.partition": partition,
     };
   }
@@ -136,6 +142,17 @@ export class TracedRequest implements IncomingRequest {
     this.#span.end({ "ringcache.outcome": outcome }, isError ? refusal : undefined);
     this.#request.reply(answer);
   }
+}
+
+/** What is done, not to what: of many steps the first few kinds. */
+function stepAttributes(steps: readonly Step[]): Attributes {
+  const kinds = new Set<string>();
+  for (const { code } of steps) {
+    if (kinds.size === stepKindsMax) break;
+    kinds.add(stepNames[code] ?? "");
+  }
+  const attributes = { "ringcache.steps": [...kinds] };
+  return steps.length > 1 ? { ...attributes, "db.operation.batch.size": steps.length } : attributes;
 }
 
 function replication(span: OpenSpan, { streams }: OwnedPartition): OpenSpan {

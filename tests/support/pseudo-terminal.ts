@@ -8,8 +8,11 @@ const home = "\x1b[H";
 export class PseudoTerminal extends Program {
   /** When the program has ended, its exit code and the terminal's modes are printed. */
   constructor(args: readonly string[], columns: number, rows: number) {
-    if (spawnSync("script", ["--version"]).error !== undefined)
-      throw new Error("`script` isn't on the PATH: install util-linux");
+    // Those of other systems take other options.
+    if (!String(spawnSync("script", ["--version"]).stdout).includes("util-linux"))
+      throw new Error(
+        "`script` of util-linux isn't on the PATH; Debian has it in bsdutils, brew in util-linux",
+      );
     const size = `stty cols ${columns} rows ${rows}`;
     // The words that follow the launcher, without anything in them that a shell would read otherwise.
     const inner = `${size}; echo tty=\\$(tty); $*; echo exit=\\$?; stty -a`;
