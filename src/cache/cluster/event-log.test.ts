@@ -1,18 +1,34 @@
 import { expect, test } from "vitest";
 import { EventLog } from "./event-log.ts";
+import type { Happening } from "./table-events.ts";
 
-test("a move that goes on stays one event, under its id; another pair of nodes, or a later time, is another", () => {
+test("a move that goes on stays one event, under its id; at a later time it is another", () => {
   const log = new EventLog();
   const move = { kind: "handed-over", node: "c", from: "a", partitions: 8 } as const;
   const [first] = log.add([move], 1_000);
-  log.add([{ ...move, from: "b" }], 2_000);
   const [grown] = log.add([move], 9_000);
   expect(grown).toEqual({ ...move, id: first!.id, at_ms: 9_000, partitions: 16 });
   log.add([move], 30_000);
-  expect(log.events.map(({ from, partitions }) => [from, partitions])).toEqual([
-    ["a", 16],
-    ["b", 8],
-    ["a", 8],
+  expect(log.events.map(({ at_ms, partitions }) => [at_ms, partitions])).toEqual([
+    [9_000, 16],
+    [30_000, 8],
+  ]);
+});
+
+test("what one node gets from several, or gives to several, is one event; what has neither side in common isn't", () => {
+  const log = new EventLog();
+  const move = (from: string, node: string): Happening => ({
+    kind: "handed-over",
+    node,
+    from,
+    partitions: 1,
+  });
+  log.add([move("a", "d"), move("b", "d"), move("c", "d"), move("b", "d")], 0);
+  log.add([move("x", "a"), move("x", "b"), move("y", "c")], 0);
+  expect(log.events.map(({ id: _, at_ms: __, kind: ___, ...rest }) => rest)).toEqual([
+    { node: "d", from: "a", more_from: 2, partitions: 4 },
+    { node: "a", from: "x", more_nodes: 1, partitions: 2 },
+    { node: "c", from: "y", partitions: 1 },
   ]);
 });
 

@@ -68,6 +68,9 @@ export interface ClusterEvent {
   readonly node: string;
   /** Who had the partitions. */
   readonly from?: string;
+  /** How many nodes beside `node`, or beside `from`. */
+  readonly more_nodes?: number;
+  readonly more_from?: number;
   readonly partitions?: number;
   /** Of a death: `gone`, its process is known to be; `silent`, its lease ran out. */
   readonly reason?: string;

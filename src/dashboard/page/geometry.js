@@ -98,6 +98,11 @@ export function bow(from, to, margin) {
   return { path: `M${xy(start)}Q${xy(control)} ${xy(end)}`, label: { x: label[0] ?? 0, y: label[1] ?? 0 } };
 }
 
+/** The nearest point to that one at the edge of what is kept free in the middle. @param {[number, number]} to */
+export function inwards(to) {
+  return towards([center, center], to, clearRadius - 30);
+}
+
 /** @param {[number, number]} from @param {[number, number]} to @param {number} distance @returns {[number, number]} */
 function towards([x, y], [toX, toY], distance) {
   const length = Math.hypot(toX - x, toY - y) || 1;

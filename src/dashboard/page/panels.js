@@ -68,7 +68,7 @@ export function healthOf(model) {
     if (row.incoming !== "") moving++;
   }
   if (model.rows.length === 0) return { level: "warn", text: "Nothing known yet" };
-  const moves = moving > 0 ? `, ${moving} moving` : "";
+  const moves = moving > 0 ? `, ${moving.toLocaleString("en")} moving` : "";
   if (unowned > 0) return { level: "bad", text: `${format.plural(unowned, "partition")} without an owner` };
   if (few > 0)
     return { level: "warn", text: `${format.plural(few, "partition")} with too few copies${moves}` };
@@ -225,9 +225,9 @@ function levelOf({ kind }) {
 }
 
 /** @param {ClusterEvent} event */
-export function describe({ kind, node, from, partitions = 0, reason }) {
-  const name = html`<b>${node}</b>`;
-  const old = html`<b>${from}</b>`;
+export function describe({ kind, node, from, more_nodes, more_from, partitions = 0, reason }) {
+  const name = html`<b>${node}</b>${others(more_nodes)}`;
+  const old = html`<b>${from}</b>${others(more_from)}`;
   const what = format.plural(partitions, "partition");
   switch (kind) {
     case "joined":
@@ -245,9 +245,9 @@ export function describe({ kind, node, from, partitions = 0, reason }) {
     case "handed-over":
       return html`${old} handed ${what} over to ${name}`;
     case "promoted":
-      return html`${name} took ${what} over from ${old}, of which it had copies`;
+      return html`${name} took ${what} over from ${old}, and had copies of them`;
     case "lost":
-      return html`${what} of ${old} lost: no copy was left; ${name} begins anew, empty`;
+      return html`${what} of ${old} lost: no copy was left. Now empty on ${name}`;
     case "degraded":
       return html`${what} lack copies`;
     case "restored":
@@ -265,4 +265,9 @@ export function describe({ kind, node, from, partitions = 0, reason }) {
     default:
       return html`${kind} ${name}`;
   }
+}
+
+/** @param {number | undefined} more */
+function others(more) {
+  return more === undefined ? "" : ` and ${format.plural(more, "other")}`;
 }

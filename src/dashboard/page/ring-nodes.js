@@ -1,7 +1,7 @@
 // @ts-check
 /** The nodes within the ring: a badge each, with its memory around it, and arrows for the partitions that move between them. */
 import * as format from "./format.js";
-import { backupFloor, bow, center, point } from "./geometry.js";
+import { backupFloor, bow, center, inwards, point } from "./geometry.js";
 import { identityOf, patternFill } from "./identity.js";
 import { svg } from "./ring.js";
 
@@ -150,12 +150,13 @@ export class NodeBadges {
       ids.includes(id) ? point(ids.indexOf(id) / layout.count, layout.radius) : undefined;
     this.#arrows.replaceChildren(
       ...moves.flatMap(({ from, to, count, isOver }) => {
-        // One that is gone stood nowhere any more: what it had comes from the middle.
-        const [start, end] = [place(from) ?? /** @type {[number, number]} */ ([center, center]), place(to)];
+        const end = place(to);
         if (end === undefined) return [];
+        // One that is gone has no place any more: what it had comes from the middle.
+        const start = place(from) ?? inwards(end);
         const { path, label } = bow(start, end, layout.r * 1.45);
         const className = `arrow hue-${identityOf(to).hue}${isOver ? " over" : ""}`;
-        const width = Math.min(2 + Math.log2(count), 7);
+        const width = Math.min(2 + Math.log2(count) / 2, 5);
         const text = svg("text", {
           x: label.x.toFixed(1),
           y: label.y.toFixed(1),

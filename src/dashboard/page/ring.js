@@ -337,7 +337,7 @@ function definitions() {
 function slotScale() {
   const group = svg("g", { class: "scale", "aria-hidden": "true" });
   for (let i = 0; i < 8; i++) {
-    const [x, y] = point(i / 8, marks.outer + 18);
+    const [x, y] = point(i / 8, marks.outer + 24);
     const text = svg("text", { x: x.toFixed(1), y: y.toFixed(1) });
     text.textContent = String(i * 2_048);
     group.append(text);
