@@ -28,7 +28,7 @@ const most = (/** @type {number[]} */ values) => Math.max(...values);
 const plots = [
   {
     name: "operations_per_second",
-    title: "Operations per second",
+    title: "Operations/s",
     format: format.count,
     range: [0, 10],
     total: sum,
@@ -245,15 +245,18 @@ export class Charts {
       return value === null || value === undefined ? [] : [{ id, y: chart.valToPos(value, "y", true) }];
     });
     ends.sort((a, b) => b.y - a.y);
-    let above = Number.POSITIVE_INFINITY;
+    const apart = 10 * ratio;
+    // Pushed upwards from the lowest, then back down from the top, where there is an end.
+    for (let i = 1; i < ends.length; i++) spread(ends[i], ends[i - 1], -apart);
+    for (let i = ends.length - 1; i >= 0; i--)
+      spread(ends[i], ends[i + 1] ?? { y: bbox.top - apart / 2 }, apart);
     ctx.save();
     ctx.font = `600 ${10 * ratio}px system-ui`;
     ctx.textBaseline = "middle";
     for (const { id, y } of ends) {
-      above = Math.min(y, above - 10 * ratio);
       const isFaded = this.#selection.node !== "" && this.#selection.node !== id;
       ctx.fillStyle = isFaded ? color("--line") : color(`--hue-${identityOf(id).hue}`);
-      ctx.fillText(String(identityOf(id).number), bbox.left + bbox.width + 4 * ratio, above);
+      ctx.fillText(String(identityOf(id).number), bbox.left + bbox.width + 4 * ratio, y);
     }
     ctx.restore();
   }
@@ -293,6 +296,12 @@ function splitsOf({ data, width }) {
   const splits = [];
   for (let time = last; time >= first; time -= step) splits.unshift(time);
   return splits;
+}
+
+/** Moves one so that it is at least so far from the other, on its side. @param {{ y: number } | undefined} one @param {{ y: number } | undefined} other @param {number} distance */
+function spread(one, other, distance) {
+  if (one === undefined || other === undefined) return;
+  one.y = distance < 0 ? Math.min(one.y, other.y + distance) : Math.max(one.y, other.y + distance);
 }
 
 /** @param {HTMLElement} holder */

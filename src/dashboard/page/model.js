@@ -26,6 +26,8 @@ export const historySeconds = 300;
 /** For how long a move that is over is still shown: it may have taken milliseconds. */
 export const afterglowMs = 2_500;
 const eventsMax = 200;
+/** More than that without a sample is a gap. */
+const gapSecondsMax = 4;
 
 export const plotted = /** @type {const} */ ([
   "operations_per_second",
@@ -150,6 +152,7 @@ export class Model {
       own.hit_ratio[last] = sample.hit_ratio;
       own.latency_p99_seconds[last] = sample.latency_p99_seconds;
       own.memory_share[last] = share(sample.memory_bytes, sample.memory_max_bytes);
+      for (const name of plotted) closeGap(own[name]);
     }
     this.version.samples++;
   }
@@ -259,6 +262,13 @@ export class Model {
       if (!present.has(node) && own.memory_share.every((value) => value === null)) this.history.delete(node);
     }
   }
+}
+
+/** Samples come a second apart, give or take: the seconds between two get the later one's value. @param {(number | null)[]} values */
+function closeGap(values) {
+  const last = values.length - 1;
+  const before = values.findLastIndex((value, i) => i < last && value !== null);
+  if (before >= 0 && last - before <= gapSecondsMax) values.fill(values[last] ?? null, before + 1, last);
 }
 
 /** @param {number} bytes @param {number} maxBytes */
