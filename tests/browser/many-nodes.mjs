@@ -11,9 +11,17 @@ import { dashboardPages } from "../../dist/dashboard/pages.js";
 import { startHttp } from "../../dist/http/server.js";
 import { silentLog } from "../../dist/log.js";
 import { tcpTransport } from "../../dist/peers/tcp.js";
-import { systemRuntime as runtime } from "../../dist/runtime.js";
+import { systemRuntime } from "../../dist/runtime.js";
 
 const [count, partitions, backups] = process.argv.slice(2).map(Number);
+
+/** What a node gives a connection until it is open. Here one event loop opens 2,450 of them at once. */
+const connectTimeoutMs = 2_000;
+const runtime = {
+  ...systemRuntime,
+  after: (delayMs, fn) => systemRuntime.after(delayMs === connectTimeoutMs ? 60_000 : delayMs, fn),
+};
+
 const store = new MemoryStore(runtime);
 const nodes = new Map();
 const ids = Array.from({ length: count }, (_, i) => `node-${String(i + 1).padStart(2, "0")}`);
@@ -64,7 +72,9 @@ await Promise.all(starts);
 const door = nodes.get(ids[0]);
 const isWhole = ({ members, under_replicated_partitions, unowned_partitions }) =>
   members.length === count && under_replicated_partitions + unowned_partitions === 0;
-while (!isWhole(door.status())) await new Promise((resolve) => setTimeout(resolve, 100));
+const isLinked = ({ ring }) => ring.peers.stats().linksUp === count - 1;
+while (!isWhole(door.status()) || ![...nodes.values()].every(isLinked))
+  await new Promise((resolve) => setTimeout(resolve, 100));
 const http = await startHttp({
   host: "127.0.0.1",
   port: 0,
@@ -88,7 +98,7 @@ setInterval(() => {
       node.execute({ op: isWrite ? 2 : 1, key, value, expiresAtMs: 0, expected: undefined }, () => {});
     }
   }
-}, 250);
+}, 500);
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [command, id] = line.split(" ");

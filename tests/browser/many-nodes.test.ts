@@ -16,7 +16,7 @@ let watched: Watched;
 let url: string;
 
 async function said(event: RegExp, what: string): Promise<string> {
-  const match = await cluster.until(() => event.exec(cluster.stdout) ?? undefined, what, 60_000);
+  const match = await cluster.until(() => event.exec(cluster.stdout) ?? undefined, what, 90_000);
   return match[1]!;
 }
 
@@ -26,7 +26,7 @@ beforeAll(async () => {
   [url, browser] = await Promise.all([said(/"http":"([^"]+)"/, "it serves"), launchBrowser()]);
   url = `http://${url}`;
   watched = await openPage(browser, url);
-});
+}, 150_000);
 
 afterAll(async () => {
   await browser.close();

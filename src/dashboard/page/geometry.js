@@ -100,7 +100,7 @@ export function bow(from, to, margin) {
 
 /** The nearest point to that one at the edge of what is kept free in the middle. @param {[number, number]} to */
 export function inwards(to) {
-  return towards([center, center], to, clearRadius - 30);
+  return towards([center, center], to, clearRadius);
 }
 
 /** @param {[number, number]} from @param {[number, number]} to @param {number} distance @returns {[number, number]} */
