@@ -5,7 +5,6 @@ import { defaultNodeConfig } from "../../dist/config.js";
 import { MemoryCoordination, MemoryStore } from "../../dist/coordination/memory.js";
 import { startHttp } from "../../dist/http/server.js";
 import { silentLog as log } from "../../dist/log.js";
-import { OperationCounters } from "../../dist/metrics/operations.js";
 import { ProcessExposition } from "../../dist/metrics/process.js";
 import { tcpTransport } from "../../dist/peers/tcp.js";
 import { startRedis } from "../../dist/redis/server.js";
@@ -35,19 +34,6 @@ serve({
     });
     slots.fill(node);
     return { http: http.port, redis: redis.port };
-  },
-  /** CPU time, in nanoseconds, that counting and timing one local operation takes by itself. */
-  countingNanos(times) {
-    const counters = new OperationCounters(runtime);
-    const before = process.cpuUsage();
-    for (let i = 0; i < times; i++) {
-      // As the router does it.
-      const fromMs = counters.takesSample() ? runtime.monotonicMs() : -1;
-      counters.answered(i & 1, 1 + (i & 3));
-      if (fromMs >= 0) counters.sampled(i & 1, fromMs);
-    }
-    const { user, system } = process.cpuUsage(before);
-    return ((user + system) * 1_000) / times;
   },
   /** As often as Prometheus would ask, one after the other. */
   async scrape(times) {
