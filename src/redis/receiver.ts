@@ -5,9 +5,11 @@
  */
 import { Socket } from "node:net";
 
-/** At first, and the most: a buffer that was filled is followed by a larger one. */
+/** At first, and the most: a buffer that was filled is followed by a larger one, and after many reads that need less by a smaller one. */
 const sizeBytesMin = 4 * 1024;
 const sizeBytesMax = 64 * 1024;
+const sizeFactor = 4;
+const smallReadsMax = 256;
 
 export interface Reader {
   /**
@@ -30,6 +32,10 @@ export class Receiver {
   /** With those that were read last, if it is to be used again. */
   #last: Buffer | undefined;
   #kept = false;
+  /** Of the next buffer. */
+  #sizeBytes = sizeBytesMin;
+  /** Reads, one after the other, for which a smaller buffer had done. */
+  #smallReads = 0;
 
   /** `accepted` must not have been read from: the server has `pauseOnConnect`. */
   constructor(accepted: Socket) {
@@ -63,10 +69,19 @@ export class Receiver {
     this.#kept = false;
     // One that isn't full has taken all that was there.
     this.reader?.receive(buffer, count, isFull);
-    const sizeBytes = isFull && count < sizeBytesMax ? count * 4 : isFull ? count : sizeBytesMin;
-    const isEnough = this.#last !== undefined && (!isFull || this.#last.length >= sizeBytes);
-    this.#buffer = isEnough ? this.#last! : Buffer.allocUnsafeSlow(sizeBytes);
+    this.#measure(count, isFull);
+    const last = this.#last;
+    this.#buffer = last?.length === this.#sizeBytes ? last : Buffer.allocUnsafeSlow(this.#sizeBytes);
     this.#last = this.#kept ? undefined : buffer;
     return true;
+  }
+
+  #measure(count: number, isFull: boolean): void {
+    if (isFull) this.#sizeBytes = Math.min(Math.max(this.#sizeBytes, count * sizeFactor), sizeBytesMax);
+    const isSmall = this.#sizeBytes > sizeBytesMin && count * sizeFactor < this.#sizeBytes;
+    this.#smallReads = isSmall ? this.#smallReads + 1 : 0;
+    if (this.#smallReads < smallReadsMax) return;
+    this.#sizeBytes /= sizeFactor;
+    this.#smallReads = 0;
   }
 }
