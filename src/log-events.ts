@@ -200,10 +200,10 @@ export const logEvents = {
     meaning: "This node had copies of a dead node's partitions and serves them now.",
   },
   "copies-missing": {
-    level: "warn",
+    level: "info",
     fields: { partitions: "how many" },
     meaning:
-      "Partitions have fewer copies than they are to have, where none had before. Said by the node that coordinates; the copies are being made.",
+      "Partitions have fewer copies than they are to have, where none had before: a node died, or there are nodes enough only now. Said by the node that coordinates; the copies are being made.",
   },
   "copies-complete": {
     level: "info",

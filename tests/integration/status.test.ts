@@ -1,8 +1,11 @@
 /** `ringcache status` against real nodes, and `--watch` in a real terminal. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
 import { Cluster, eventually, type NodeProcess, Program, settled } from "../support/node-process.ts";
 import { PseudoTerminal } from "../support/pseudo-terminal.ts";
+
+// Many processes come and go here; on a busy machine each takes its time.
+vi.setConfig({ testTimeout: 120_000 });
 
 let nats: NatsServer;
 let cluster: Cluster;

@@ -40,7 +40,7 @@ test("a node logs what concerns itself", () => {
 
 test("what concerns no node is logged by the one that coordinates", () => {
   expect(logged("x", true, all)).toEqual([
-    'warn {"event":"copies-missing","partitions":7} 7 partitions with too few copies',
+    'info {"event":"copies-missing","partitions":7} 7 partitions with too few copies',
     'info {"event":"copies-complete"} no copy is missing any more',
   ]);
 });

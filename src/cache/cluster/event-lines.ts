@@ -18,7 +18,7 @@ export function logHappenings(
       const message = `${counted(partitions)} taken over from ${from}, which died`;
       log.warn({ event: "partitions-promoted", partitions, from }, message);
     } else if (kind === "degraded" && coordinates) {
-      log.warn({ event: "copies-missing", partitions }, `${counted(partitions)} with too few copies`);
+      log.info({ event: "copies-missing", partitions }, `${counted(partitions)} with too few copies`);
     } else if (kind === "restored" && coordinates) {
       log.info({ event: "copies-complete" }, "no copy is missing any more");
     } else if (kind === "evicting" && isOwn) {
