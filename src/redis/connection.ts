@@ -246,7 +246,7 @@ export class Connection extends Session {
       expected: undefined,
     };
     door.execute(command, isGet ? call.onValue : call.onOk);
-    this.#leave(call, key);
+    this.#calls.leave(call, key, this.intake.requestBytes);
     return true;
   }
 
@@ -271,7 +271,7 @@ export class Connection extends Session {
     call.args = args;
     spec.handler!(call);
     if (spec.mayKeep) this.#hasKept = true;
-    this.#leave(call, undefined);
+    this.#calls.leave(call, undefined, this.intake.requestBytes);
   }
 
   #refuse(error: string): void {
@@ -286,7 +286,7 @@ export class Connection extends Session {
   #answer(write: (call: Call) => void): void {
     const call = this.#begin();
     write(call);
-    this.#leave(call, undefined);
+    this.#calls.leave(call, undefined, this.intake.requestBytes);
   }
 
   #unreadable(found: Found): void {
@@ -311,10 +311,6 @@ export class Connection extends Session {
     return this.#calls.begin(muted);
   }
 
-  #leave(call: Call, key: Buffer | undefined): void {
-    this.#calls.leave(call, key, this.intake.requestBytes);
-  }
-
   /** For {@link Call}: its reply is written. */
   callEnded(call: Call): void {
     // What waits for it may go on, together with what else has come in this turn.
@@ -332,7 +328,9 @@ export class Connection extends Session {
     this.#isDue = false;
     this.activeMs = nowMs;
     if (this.isClosed) return;
-    this.#continue();
+    // Nearly always a batch has carried everything out.
+    const mayRest = !this.#paused && !this.#ending && !this.#inputEnded && this.#held === undefined;
+    if (!mayRest || !this.intake.isEmpty) this.#continue();
     this.#settle();
     this.flush();
     if (this.unanswered > 0 || this.#hasUndone) return;

@@ -58,6 +58,11 @@ export class Intake implements Reader {
     return this.hasBack || this.#found !== Found.nothing;
   }
 
+  /** Nothing of what was received is left. */
+  get isEmpty(): boolean {
+    return !this.hasUndone && this.#parser.heldBytes === 0;
+  }
+
   /** Requests were given back that aren't dealt with. */
   get hasBack(): boolean {
     return this.#backAt < this.#back.length;
