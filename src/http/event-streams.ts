@@ -19,7 +19,7 @@ import { sendError } from "./reply.ts";
 export const streamsMax = 64;
 /** Written and not sent; past it the client is behind. */
 const waitingBytesMax = 256 * 1024;
-/** Messages, about one a second, after which a client that is behind is given up. */
+/** Messages in a row, at least one a second, after which a client that is behind is given up. */
 const missedMax = 30;
 
 /** HTTP headers for the streams, beside those of the answer itself. */
@@ -91,8 +91,10 @@ class EventStream implements ClusterWatcher {
   readonly #res: ServerResponse;
   readonly #headers: Headers;
   readonly #again: () => void;
-  /** Messages that it didn't get because it is behind. */
+  /** Messages in a row that it didn't get because it is behind. */
   #missed = 0;
+  /** Among them was one on which later ones rest. */
+  #isTorn = false;
   #asking = true;
 
   /** `again`: has it told the whole state. */
@@ -104,7 +106,7 @@ class EventStream implements ClusterWatcher {
 
   began(state: ClusterState): void {
     this.#asking = false;
-    this.#missed = 0;
+    this.#isTorn = false;
     if (!this.#res.headersSent) {
       this.#res.writeHead(200, { ...streamHeaders, ...this.#headers });
       this.#res.write("retry: 1000\n\n");
@@ -138,8 +140,13 @@ class EventStream implements ClusterWatcher {
   #tell(name: string, content: object): void {
     if (this.ended || this.#asking) return;
     if (this.#res.writableLength > waitingBytesMax) {
+      // Samples come anew anyway.
+      this.#isTorn ||= name !== "samples";
       if (++this.#missed > missedMax) this.#res.destroy();
-    } else if (this.#missed > 0) {
+      return;
+    }
+    this.#missed = 0;
+    if (this.#isTorn) {
       this.#asking = true;
       this.#again();
     } else this.#write(name, content);

@@ -84,6 +84,26 @@ test("everything is reached and used by keyboard, and says what it is", async ()
   expect(complaints).toEqual([]);
 });
 
+test("nothing but its own files may run or be loaded, and what the browser has it needn't get again", async () => {
+  const page = await fetch(url);
+  const policy = page.headers.get("content-security-policy")!;
+  expect(policy).toContain("default-src 'none'; script-src 'self' 'sha256-");
+  expect(policy).not.toMatch(/unsafe|script-src[^;]*https?:/);
+  const text = await page.text();
+  const files = [...text.matchAll(/(?:src|href)="(\/dashboard\/[^"]+)"|: "(\/dashboard\/[^"]+)"/g)].map(
+    (m) => m[1] ?? m[2]!,
+  );
+  expect(files.length).toBeGreaterThan(6);
+  for (const file of files) {
+    const { status, headers } = await fetch(new URL(file, url));
+    expect([file, status, headers.get("x-content-type-options")]).toEqual([file, 200, "nosniff"]);
+    const again = await fetch(new URL(file, url), { headers: { "if-none-match": headers.get("etag")! } });
+    expect(again.status).toBe(304);
+  }
+  expect((await fetch(new URL("/dashboard/pages.js", url))).status).toBe(404);
+  expect((await fetch(url, { method: "POST" })).status).toBe(405);
+});
+
 test("light and dark follow the system, and the choice of who looks, which is remembered", async () => {
   const { page, complaints } = await openPage(browser, url, { colorScheme: "dark" });
   const ground = (): Promise<string> =>
