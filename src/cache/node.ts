@@ -9,7 +9,7 @@ import type { RingOptions } from "../ring/ring-options.ts";
 import type { Runtime, Timer } from "../runtime.ts";
 import type { Spans } from "../tracing.ts";
 import { unconfirmedBytesMax } from "./backup-link.ts";
-import { ClusterView } from "./cluster/cluster-view.ts";
+import { ClusterView, TablesSeen } from "./cluster/cluster-view.ts";
 import { lookUp } from "./cluster/look-up.ts";
 import type { ClusterReport, ClusterWatcher } from "./cluster/report.ts";
 import type { Measures } from "./cluster/sampler.ts";
@@ -78,7 +78,8 @@ export class CacheNode implements Door {
           joining.on("lost", (lost) =>
             partitions.lost(lost.filter((p) => joining.nodeForPartition(p) === config.node)),
           );
-          parts.current = { partitions, router, keeper, stores, counters, traces };
+          const tables = new TablesSeen(joining);
+          parts.current = { partitions, router, keeper, stores, counters, traces, tables };
           return keeper;
         },
       });
@@ -101,6 +102,7 @@ export class CacheNode implements Door {
       runtime,
       log,
       ...config,
+      tables: parts.tables,
       measure: () => measures(ring, parts, runtime),
     });
     this.#review = this.#scheduleReview();
@@ -268,6 +270,7 @@ export interface Queue {
 
 interface Parts extends CountedParts {
   readonly traces: OperationTraces | undefined;
+  readonly tables: TablesSeen;
 }
 
 /** What a node shows of itself every second: less than a snapshot, which looks at every row of the table. */

@@ -90,6 +90,15 @@ test("any node shows all nodes, what they measure, and what happens to them", as
   b.unwatch(watcher);
 });
 
+test("what happens while a node joins is told too", async () => {
+  const together = await Promise.all([start("a"), start("b"), start("c")]);
+  for (const node of together) {
+    const { events } = await node.cluster();
+    const joined = events.filter(({ kind }) => kind === "joined").map((event) => event.node);
+    expect(joined.sort()).toEqual(["a", "b", "c"]);
+  }
+});
+
 test("rates, hits and latencies are of the last second", async () => {
   const a = await start("a");
   await a.ring.waitForPartitions();

@@ -30,6 +30,10 @@ const answerMsMax = 800;
 const watchersMax = 64;
 /** Of members that are and were. */
 const addressesMax = 1_024;
+/** Kept while a node joins. */
+const tablesMax = 256;
+/** Two nodes see one event so far apart, at most. */
+const sameWithinMs = 5_000;
 
 export interface ClusterViewOptions {
   readonly ring: Ring;
@@ -38,6 +42,8 @@ export interface ClusterViewOptions {
   readonly backups: number;
   readonly platform: string;
   measure(): Measures;
+  /** What came before this was made. */
+  readonly tables: TablesSeen;
 }
 
 /** What is asked of a node: events of its own past that one, and its last minutes. */
@@ -62,6 +68,27 @@ interface Other {
   asked: boolean;
 }
 
+/** The tables that come while a node joins: nothing but a node that has joined is asked what has happened. */
+export class TablesSeen {
+  readonly #ring: Ring;
+  readonly #tables: [Table, Table][] = [];
+  readonly #see = (table: Table, previous: Table): void => {
+    this.#tables.push([table, previous]);
+    if (this.#tables.length > tablesMax) this.#tables.shift();
+  };
+
+  constructor(ring: Ring) {
+    this.#ring = ring;
+    ring.on("table", this.#see);
+  }
+
+  /** Each with the one before it, oldest first. From now on none is kept. */
+  take(): [Table, Table][] {
+    this.#ring.off("table", this.#see);
+    return this.#tables.splice(0);
+  }
+}
+
 export class ClusterView {
   /** Where the HTTP doors of members are and were, the latest last. */
   readonly httpAddresses: Set<string> = new Set();
@@ -73,7 +100,7 @@ export class ClusterView {
   /** By incarnation. */
   readonly #others = new Map<string, Other>();
   /** Partitions that lack a copy. */
-  #few: number;
+  #few = 0;
   #coordinator = "";
   #seeded: Promise<void> | undefined;
   #reporting: Promise<ClusterReport> | undefined;
@@ -84,9 +111,7 @@ export class ClusterView {
     this.#options = options;
     const { ring, runtime, measure } = options;
     this.#local = new LocalEvents(ring.nodeId);
-    this.#few = countFew(ring.table);
-    this.#noteAddresses(ring.table);
-    this.#happened([{ kind: "joined", node: ring.nodeId }], false);
+    for (const [table, previous] of options.tables.take()) this.#tableChanged(table, previous);
     this.#sampler = new Sampler({ runtime, measure, sampled: (sample) => this.#sampled(sample) });
     ring.on("table", (table, previous) => this.#tableChanged(table, previous));
     ring.on("fenced", () => this.#happened([{ kind: "fenced", node: ring.nodeId }], true));
@@ -156,7 +181,9 @@ export class ClusterView {
     const { ring } = this.#options;
     this.#noteAddresses(table);
     const few = countFew(table);
-    const events = [...tableEvents(table, previous), ...strengthEvents(few, this.#few)];
+    // The first table that a node sees of a cluster that was there before it is nothing that happened.
+    const isFirst = previous.epoch === 0 && table.epoch > 1;
+    const events = isFirst ? [] : [...tableEvents(table, previous), ...strengthEvents(few, this.#few)];
     this.#few = few;
     const known = new Set(table.members.map(({ incarnation }) => incarnation));
     for (const incarnation of this.#others.keys())
@@ -274,8 +301,11 @@ export class ClusterView {
     const firstMs = this.#log.events[0]?.at_ms ?? this.#options.runtime.wallMs();
     try {
       const past = await ring.call<readonly ClusterEvent[]>(oldest.id, eventsMethod, undefined, answerMsMax);
-      const isOwn = ({ kind, node }: ClusterEvent): boolean => kind === "joined" && node === ring.nodeId;
-      this.#log.prepend(past.filter((event) => event.at_ms < firstMs && !isOwn(event)));
+      const own = this.#log.events;
+      // What both have seen has two times: each saw it when it got to know the table.
+      const isKnown = (event: ClusterEvent): boolean =>
+        own.some((seen) => isSame(seen, event) && Math.abs(seen.at_ms - event.at_ms) < sameWithinMs);
+      this.#log.prepend(past.filter((event) => event.at_ms < firstMs && !isKnown(event)));
     } catch {
       this.#seeded = undefined;
     }
@@ -284,4 +314,8 @@ export class ClusterView {
 
 function withoutId({ id: _, at_ms: __, ...happening }: ClusterEvent): Happening {
   return happening;
+}
+
+function isSame(a: ClusterEvent, b: ClusterEvent): boolean {
+  return a.kind === b.kind && a.node === b.node && a.from === b.from;
 }
