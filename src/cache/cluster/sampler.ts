@@ -4,6 +4,8 @@ import type { Runtime, Timer } from "../../runtime.ts";
 import type { NodeSample, SampleHistory } from "./report.ts";
 
 export const sampleEveryMs = 1_000;
+/** Whoever watches sees a new node soon. */
+const firstAfterMs = 200;
 /** Three minutes. */
 const samplesMax = 180;
 
@@ -37,14 +39,14 @@ export class Sampler {
     this.#startedAtMs = options.runtime.monotonicMs();
     this.#before = options.measure();
     this.#beforeMs = this.#startedAtMs;
-    this.#timer = this.#schedule();
+    this.#timer = this.#schedule(firstAfterMs);
   }
 
   close(): void {
     this.#timer.cancel();
   }
 
-  /** The last one; a node that has just started has it after a second. */
+  /** The last one; a node that has just started has none yet. */
   get latest(): NodeSample | undefined {
     return this.#samples.at(-1);
   }
@@ -90,9 +92,9 @@ export class Sampler {
     return sample;
   }
 
-  #schedule(): Timer {
-    return this.#options.runtime.after(sampleEveryMs, () => {
-      this.#timer = this.#schedule();
+  #schedule(delayMs: number): Timer {
+    return this.#options.runtime.after(delayMs, () => {
+      this.#timer = this.#schedule(sampleEveryMs);
       const sample = this.take();
       this.#samples.push(sample);
       if (this.#samples.length > samplesMax) this.#samples.shift();
