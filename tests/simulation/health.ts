@@ -48,9 +48,11 @@ export class Health {
     this.#tick();
   }
 
-  /** How many nodes the published table has, dead ones left out. */
+  /** How many nodes the published table has, without those that are dead or leave. */
   get members(): number {
-    return this.#published()?.members.filter(({ dead }) => dead === "").length ?? 0;
+    const leaves = (id: string): boolean =>
+      this.#cluster.nodes.some((node) => node.id === id && node.state === "leaving");
+    return this.#published()?.members.filter(({ dead, id }) => dead === "" && !leaves(id)).length ?? 0;
   }
 
   /** Short of a failure, if it is short and each of the nodes has had time to recover from the last. */
