@@ -44,6 +44,8 @@ export interface OwnershipOptions {
   isUnreachable(member: PeerIdentity): boolean;
   /** The backup says that it has no copy of the partition. */
   isBroken(partition: number, member: PeerIdentity): boolean;
+  /** This node's lease holds: without it, it may be declared dead at any time. */
+  isLeased(): boolean;
   /** How long the owner of a row with `wait` must still wait before it serves, 0 if no more. Asked again after that. */
   waitMs(row: Row): number;
 }

@@ -87,6 +87,8 @@ export interface Health {
   isUnreachable(member: PeerIdentity): boolean;
   /** The backup says that it has no copy of the partition. */
   isBroken(partition: number, member: PeerIdentity): boolean;
+  /** This node's lease holds: without it, it may be declared dead at any time. */
+  isLeased(): boolean;
 }
 
 /** A table as its member `self` sees it. */
@@ -140,6 +142,8 @@ export class View {
     if (reign.state !== "active" || row.incoming !== "") return [];
     // One too many goes only when all that are to be there are.
     if (!row.wanted.every((id) => row.backups.includes(id))) return [];
+    // And only from a node that stays: with no backup wanted, the one before is the only other copy.
+    if (!this.#health.isLeased()) return [];
     return named.filter(({ id }) => !row.wanted.includes(id));
   }
 

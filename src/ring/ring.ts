@@ -107,7 +107,10 @@ export class Ring extends RingEmitter {
       grantors: (partition) => this.#ownership.grantors(partition),
       membersChanged: () => this.#coordinator.membersChanged(),
       peersChanged: () => this.#ownership.check(),
-      regained: () => this.tell("lease"),
+      regained: () => {
+        this.tell("lease");
+        this.#ownership.check();
+      },
       fenced: () => void this.#rejoin(),
       beat: () => this.#coordinator.tick(),
     });
@@ -127,6 +130,7 @@ export class Ring extends RingEmitter {
         isDead: (member) => this.#standing.isDead(member),
         isUnreachable: (member) => this.#standing.isUnreachable(member),
         isBroken: (partition, member) => keeper?.isBroken(partition, member) === true,
+        isLeased: () => this.#standing.membership.leaseHolds,
         waitMs: (row) => this.#standing.waitMs(row),
         changed: () => this.tell("owned"),
       },

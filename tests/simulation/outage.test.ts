@@ -42,3 +42,9 @@ test("a node that leaves and hasn't seen the others' records yet hands over firs
   expect(report.settings.backups).toBe(0);
   expect(report.violations).toEqual([]);
 });
+
+test("a node that takes a partition over while it is cut off from the store leaves a copy where it came from", async () => {
+  const report = await runScenario(1_045_128);
+  expect(report.settings.backups).toBe(0);
+  expect(report.violations).toEqual([]);
+});

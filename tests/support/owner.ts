@@ -124,6 +124,7 @@ export class Owner {
   readonly dead = new Set<string>();
   readonly unreachable = new Set<string>();
   waitMs = 0;
+  isLeased = true;
   readonly bucket: FaultyBucket;
   readonly tables: TableStore;
   readonly planner: TableStore;
@@ -163,6 +164,7 @@ export class Owner {
         isDead: ({ incarnation }: PeerIdentity) => this.dead.has(incarnation),
         isUnreachable: ({ incarnation }: PeerIdentity) => this.unreachable.has(incarnation),
         isBroken: (partition, backup) => this.keeper.isBroken(partition, backup),
+        isLeased: () => this.isLeased,
         waitMs: () => this.waitMs,
       },
       a,
