@@ -143,11 +143,11 @@ afterEach(async () => {
   await stopped;
 });
 
-async function start(id: string): Promise<Node> {
+async function start(id: string, withinMs = 500): Promise<Node> {
   const node = new Node(id);
   nodes.push(node);
   const joined = node.join();
-  await runtime.advance(500);
+  await runtime.advance(withinMs);
   await joined;
   return node;
 }
@@ -393,6 +393,38 @@ test("a cluster of strangers that has had more tables than the one that is back 
   b.cable.cut = false;
   b.storeCut = false;
   await until(() => isSettled(a, b, ...strangers), 20_000, "they are all of one cluster");
+});
+
+test("a platform begun under the settings that were put back is another one all the same, until who knew the table is back", async () => {
+  const [a, b] = [await start("a"), await start("b")];
+  await until(() => isSettled(a, b), 5_000, "the ring is settled");
+  const before = a.table;
+  a.storeCut = true;
+  a.cable.cut = true;
+  store.wipe();
+  await runtime.advance(leaseMs / 2);
+  expect(isBack(b)).toBe(false);
+  // It is gone too, after it has put the settings back, and before the table.
+  b.storeCut = true;
+  b.cable.cut = true;
+  // Its record tells that there was a table, until its lease is over.
+  const strangers = [await start("s", 2 * leaseMs), await start("t"), await start("u")];
+  await until(() => isSettled(...strangers), 5_000, "they serve everything");
+  expect(strangers[0]!.table.epoch).toBeGreaterThan(before.epoch);
+  expect(strangers.flatMap(({ events }) => events)).not.toContain("secret-replaced");
+  const incarnations = strangers.map(({ ring }) => ring.incarnation);
+  for (const node of [a, b]) {
+    node.cable.cut = false;
+    node.storeCut = false;
+  }
+  await until(() => [a, b, ...strangers].every(isBack), 3 * leaseMs, "the table is back");
+  expect(a.table.history?.id).toBe(before.history?.id);
+  await until(() => isSettled(a, b, ...strangers), 20_000, "they are all of one cluster");
+  // What they had of a platform that never was is gone with them.
+  for (const [i, { events, ring }] of strangers.entries()) {
+    expect(events).toContain("platform-replaced");
+    expect(ring.incarnation).not.toBe(incarnations[i]);
+  }
 });
 
 test("a second loss before the first is repaired, and a third after it", async () => {

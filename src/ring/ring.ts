@@ -14,7 +14,7 @@ import { RingEmitter } from "./ring-emitter.ts";
 import type { RingOptions, RingStats } from "./ring-options.ts";
 import { type RingInside, ringInside, ringStats } from "./ring-stats.ts";
 import type { Handler } from "./rpc.ts";
-import { agreeOnSettings, historyOf, type Settings } from "./settings.ts";
+import { agreeOnSettings, type Settings } from "./settings.ts";
 import { partitionOf, slotOf } from "./slots.ts";
 import { Standing } from "./standing.ts";
 import { isDrained, isSettled, livingMembers, type Member, memberOf, type Table } from "./table.ts";
@@ -97,7 +97,7 @@ export class Ring extends RingEmitter {
       runtime,
       log,
       writer: self.incarnation,
-      history: historyOf(parts.settings),
+      history: self.incarnation,
     });
     this.#tables = tables;
     this.#standing = new Standing({

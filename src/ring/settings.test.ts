@@ -3,7 +3,7 @@ import { FaultyBucket } from "../../tests/support/faulty-bucket.ts";
 import { ManualRuntime } from "../../tests/support/manual-runtime.ts";
 import { MemoryCoordination, MemoryStore } from "../coordination/memory.ts";
 import { silentLog } from "../log.ts";
-import { agreeOnSettings, followSettings, historyOf, restoreSettings, type Settings } from "./settings.ts";
+import { agreeOnSettings, followSettings, restoreSettings, type Settings } from "./settings.ts";
 
 let runtime: ManualRuntime;
 let store: MemoryStore;
@@ -106,12 +106,5 @@ describe("in a store that has lost them", () => {
     while (!(await restoreSettings(bucket, { ...ours, partitions: 32 }, silentLog)));
     await runtime.settle();
     expect(errors.at(-1)).toMatchObject({ event: "settings-refused" });
-  });
-
-  test("the name of a history tells secrets apart and doesn't contain them", () => {
-    const other = { ...ours, secret: Buffer.alloc(32, 2) };
-    expect(historyOf(ours)).toBe(historyOf({ ...ours }));
-    expect(historyOf(other)).not.toBe(historyOf(ours));
-    expect(historyOf(ours)).toMatch(/^[0-9a-f]{16}$/);
   });
 });

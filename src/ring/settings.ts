@@ -1,5 +1,4 @@
 /** What a platform's creation fixed for good: it lies in the ring bucket, where only who may use NATS can read it. */
-import { createHash } from "node:crypto";
 import type { Bucket, Change, Watch } from "../coordination/coordination.ts";
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { Log } from "../log.ts";
@@ -46,11 +45,6 @@ export async function agreeOnSettings(
       cause: failure,
     },
   );
-}
-
-/** Names the platform's history of tables without giving the secret away. */
-export function historyOf({ secret }: Settings): string {
-  return createHash("sha256").update("ringcache history\0").update(secret).digest("hex").slice(0, 16);
 }
 
 /**

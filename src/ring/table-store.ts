@@ -25,7 +25,7 @@ export interface TableStoreOptions {
   readonly log: Log;
   /** Names this process among the writers. */
   readonly writer: string;
-  /** Names the platform's history of tables, see {@link History}. */
+  /** Names the history of tables if this node is the one to begin it, see {@link History}: no other node's. */
   readonly history?: string;
 }
 
@@ -297,9 +297,8 @@ export class TableStore {
     this.#table = table;
     const from = table.history?.restoredFrom ?? 0;
     const isUndone =
-      from !== (previous.history?.restoredFrom ?? 0) &&
-      previous.epoch > from &&
-      !isAnother(table.history, previous.history);
+      isAnother(table.history, previous.history) ||
+      (from !== (previous.history?.restoredFrom ?? 0) && previous.epoch > from);
     // Before anyone acts on the table.
     if (isUndone) this.#lossListener?.undone();
     for (const listener of [...this.#listeners]) listener(table, previous);

@@ -53,7 +53,10 @@ export interface Table {
 
 /** Which tables are the ones before this one. */
 export interface History {
-  /** The same in all tables of one platform, and in no other's of the same name. */
+  /**
+   * The same in all tables from the first on, and in no others: not in those of another platform of the same name, nor in those
+   * that a node began with, started on a store that had lost its data, under the same settings.
+   */
   readonly id: string;
   /** The epoch of the table from which the store was last restored after it had lost its data; 0: it never was. */
   readonly restoredFrom: number;

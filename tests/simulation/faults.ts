@@ -6,7 +6,7 @@ import { type Fault, formatFault } from "./schedule.ts";
 export const nodesMax = 6;
 /** Longer than this, a disturbance counts as a failure: a renewal or three pings may be missing. */
 const harmlessMsMax = 800;
-/** After which every member that reaches the store has noticed that its data is gone. */
+/** If the store answers for so long, every member that reaches it has noticed that its data is gone. */
 const noticedMs = 2_000;
 
 export interface FaultsOptions {
@@ -56,7 +56,7 @@ export class Faults {
 
   join(count: number): string | undefined {
     let started = 0;
-    if (this.#sinceWipeMs < noticedMs) return "the members' records may not be there again";
+    if (this.#unnoticedMs > 0) return "the members' records may not be there again";
     // Of two that are cut off from each other one goes on; with newcomers that it doesn't reach, it would be the lesser part.
     if (this.#options.careful && this.#health.isTorn) return "two nodes are cut off from each other";
     while (started < count && this.#cluster.nodes.length < nodesMax) {
@@ -182,7 +182,7 @@ export class Faults {
   #restart(ids: readonly string[], afterMs: number): void {
     this.#until(afterMs, () => {
       // A node that starts on an empty store while nobody else has noticed can't know that it had been another's.
-      const unnoticedMs = noticedMs - this.#sinceWipeMs;
+      const unnoticedMs = this.#unnoticedMs;
       if (unnoticedMs > 0) {
         // A little more, so that rounding can't make it the same moment again and again.
         this.#restart(ids, unnoticedMs + 1);
@@ -194,8 +194,8 @@ export class Faults {
     });
   }
 
-  get #sinceWipeMs(): number {
-    return this.#cluster.sim.nowMs - (this.#health.wipedAtMs ?? Number.NEGATIVE_INFINITY);
+  get #unnoticedMs(): number {
+    return noticedMs - (this.#health.answeredSinceWipeMs ?? noticedMs);
   }
 
   /** A disturbance of one node, that is a failure if it takes long. */

@@ -40,6 +40,7 @@ export class Health {
   readonly #troubledAtMs: Float64Array;
   #storeAwayAtMs = Number.NEGATIVE_INFINITY;
   #wipe: Failure | undefined;
+  #answeredSinceWipeMs = 0;
 
   constructor(cluster: Cluster, published: () => Table | undefined) {
     this.#cluster = cluster;
@@ -134,14 +135,15 @@ export class Health {
     return this.#failures.size === 0 && this.#cluster.store.answers;
   }
 
-  /** Since when the store is without its data; undefined if it has the table again. */
-  get wipedAtMs(): number | undefined {
-    return this.#wipe?.fromMs;
+  /** For how long the store has answered since it lost its data; undefined if all is as it was before. */
+  get answeredSinceWipeMs(): number | undefined {
+    return this.#wipe && this.#answeredSinceWipeMs;
   }
 
   wiped(): void {
     if (!this.mayWipe()) this.overstepped = true;
     const nowMs = this.#nowMs;
+    this.#answeredSinceWipeMs = 0;
     this.#wipe = { ids: [], weight: 0, silent: false, isTear: false, fromMs: nowMs, endedAtMs: nowMs };
     this.#begins.push(this.#nowMs);
   }
@@ -175,6 +177,7 @@ export class Health {
   }
 
   #tick(): void {
+    if (this.#cluster.store.answers) this.#answeredSinceWipeMs += tickMs;
     this.#sample();
     this.#settle();
     this.#cluster.sim.schedule(tickMs, () => this.#tick());
