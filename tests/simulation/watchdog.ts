@@ -35,6 +35,7 @@ export class Watchdog {
   readonly #options: WatchdogOptions;
   /** Who carried operations out in a reign: the partition and the epoch at which it began. */
   readonly #reigns = new Map<string, string>();
+  readonly #tables = new Map<string, Table>();
   #published: Table | undefined;
   #wiped = false;
   #everWiped = false;
@@ -166,12 +167,14 @@ export class Watchdog {
   }
 
   #tablePublished(table: Table): void {
-    const before = this.#published;
+    const latest = this.#published;
     this.#published = table;
-    this.#cluster.sim.trace("table", describeTable(table, before));
+    this.#tables.set(nameOf(table), table);
+    this.#cluster.sim.trace("table", describeTable(table, latest));
     const rebuilt = this.#wiped;
     this.#wiped = false;
-    if (before === undefined) return;
+    if (latest === undefined) return;
+    const before = rebuilt ? (this.#unseen(table) ?? latest) : latest;
     if (rebuilt && !this.#survived(before)) {
       for (let partition = 0; partition < table.rows.length; partition++) this.lost.add(partition);
       this.#reigns.clear();
@@ -191,6 +194,17 @@ export class Watchdog {
       this.#rowChanged(before.rows[partition]!, row, partition, before, table);
     });
     if (this.#options.careful) for (const member of before.members) this.#death(member, table);
+  }
+
+  /** If what the store lost had been seen by nobody who runs: the table before it, from which `table` was restored. */
+  #unseen({ history }: Table): Table | undefined {
+    if (history === undefined) return undefined;
+    const { id, restoredFrom } = history;
+    const isSeen = this.#cluster.nodes.some(({ cache }) => {
+      const known = cache?.ring.table;
+      return known?.history?.id === id && known.epoch > restoredFrom;
+    });
+    return isSeen ? undefined : this.#tables.get(nameOf({ epoch: restoredFrom, history }));
   }
 
   /** Whether anybody is left who can know of the tables before the store lost its data. */
@@ -279,6 +293,10 @@ export class Watchdog {
   #violation(kind: string, what: string): void {
     this.#options.violation(kind, what);
   }
+}
+
+function nameOf({ epoch, history }: Pick<Table, "epoch" | "history">): string {
+  return `${history?.id}/${epoch}`;
 }
 
 function sameZone(a: string, b: string): boolean {
