@@ -17,11 +17,11 @@ import {
   applyRecords,
   decodeBegin,
   decodeFinal,
+  decodeFixed,
   decodeMessage,
-  decodeNumber,
   encodePosition,
+  type Fixed,
   no,
-  numberBytes,
   Position,
   Step,
   type TransferMessage,
@@ -46,6 +46,8 @@ export class Copy implements Partition {
   whole = false;
   /** The table has named this node as a backup since this copy began. */
   named = false;
+  /** What a new owner has sent to bring the copy to its state; none of it has taken effect. */
+  fixes: Buffer[] = [];
   /** Keys and numbers of the writes that aren't known to be on all copies, in order, settled ones at the front. */
   #tail: { readonly key: Buffer; readonly lsn: number }[] = [];
   #settled = 0;
@@ -242,18 +244,29 @@ export class Copies {
         copy.whole = copy.lsn === lsn && copy.store.size === entries && copy.checksum === checksum;
         return copy.whole ? yes : no;
       }
-      case Step.fix: {
-        // What was fixed here may not be fixed elsewhere yet.
-        const lsn = decodeNumber(body);
-        apply(copy, body.subarray(numberBytes), (key) => copy.written(key, lsn, 0));
+      case Step.fix:
+        copy.fixes.push(Buffer.from(body));
         return yes;
-      }
       case Step.fixed:
-        copy.lsn = decodeNumber(body);
-        return yes;
+        return this.#fixed(copy, decodeFixed(body));
       default:
         return no;
     }
+  }
+
+  /** All at once: a copy that is a part of the one state and a part of the other would be no state at all. */
+  #fixed(copy: Copy, { lsn, fixes }: Fixed): Buffer {
+    // One that is missing, or of an attempt that was given up.
+    if (copy.fixes.length !== fixes) return no;
+    // A write that the new owner hasn't seen is undone: nobody must be told that it was carried out.
+    copy.receipts.clear();
+    for (const records of copy.fixes) {
+      // What was fixed here may not be fixed elsewhere yet.
+      apply(copy, records, (key) => copy.written(key, lsn, 0));
+    }
+    copy.fixes = [];
+    copy.lsn = lsn;
+    return yes;
   }
 
   /** From here on the copy follows the new owner, and takes nothing from the one before. */
@@ -267,6 +280,7 @@ export class Copies {
     copy.since = since;
     copy.session = session;
     copy.named = true;
+    copy.fixes = [];
     return encodePosition(copy.lsn, copy.tail);
   }
 }

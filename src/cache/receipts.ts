@@ -62,6 +62,10 @@ export class Receipts {
     }
   }
 
+  clear(): void {
+    this.#origins.clear();
+  }
+
   get size(): number {
     let size = 0;
     for (const { found } of this.#origins.values()) size += found.size;

@@ -18,9 +18,9 @@ export const Step = {
   final: 3,
   /** The new owner takes over a backup that was there before it: it answers {@link encodePosition}. */
   resume: 4,
-  /** u48 number of the new owner's last write, then records that bring the backup's copy to its state. */
+  /** Records that bring the backup's copy to the new owner's state, all receipts among them. It keeps them for `fixed`. */
   fix: 5,
-  /** That was all: u48 number of the last write. */
+  /** That was all, and now it takes effect: u48 number of the last write, u32 how many `fix` there were. */
   fixed: 6,
   /** Might the receiver, the owner, still make a backup of the sender's copy? */
   needed: 7,
@@ -64,26 +64,35 @@ export function decodeMessage(frame: Buffer): TransferMessage {
   };
 }
 
-export const numberBytes = 6;
+const numberBytes = 6;
 
 export function encodeBegin(lsn: number, seed: HashSeed): Buffer {
-  return Buffer.concat([encodeNumber(lsn), encodeSeed(seed)]);
+  const number = Buffer.allocUnsafe(numberBytes);
+  number.writeUIntBE(lsn, 0, numberBytes);
+  return Buffer.concat([number, encodeSeed(seed)]);
 }
 
 /** Throws a RangeError if it is too short. */
 export function decodeBegin(body: Buffer): { lsn: number; seed: HashSeed } {
-  return { lsn: decodeNumber(body), seed: seedOf(body.subarray(numberBytes, numberBytes + seedBytes)) };
+  const lsn = body.readUIntBE(0, numberBytes);
+  return { lsn, seed: seedOf(body.subarray(numberBytes, numberBytes + seedBytes)) };
 }
 
-/** The body of `fixed`, and the start of that of `fix`. */
-export function encodeNumber(lsn: number): Buffer {
-  const body = Buffer.allocUnsafe(numberBytes);
+export interface Fixed {
+  readonly lsn: number;
+  readonly fixes: number;
+}
+
+export function encodeFixed({ lsn, fixes }: Fixed): Buffer {
+  const body = Buffer.allocUnsafe(10);
   body.writeUIntBE(lsn, 0, 6);
+  body.writeUInt32BE(fixes, 6);
   return body;
 }
 
-export function decodeNumber(body: Buffer): number {
-  return body.readUIntBE(0, 6);
+/** Throws a RangeError if it is too short. */
+export function decodeFixed(body: Buffer): Fixed {
+  return { lsn: body.readUIntBE(0, 6), fixes: body.readUInt32BE(6) };
 }
 
 export interface Final {

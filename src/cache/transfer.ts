@@ -15,8 +15,8 @@ import {
   decodePosition,
   encodeBegin,
   encodeFinal,
+  encodeFixed,
   encodeMessage,
-  encodeNumber,
   Position,
   RecordBatch,
   Step,
@@ -227,12 +227,15 @@ async function attempt({ peers, owned, stream }: TransferOptions): Promise<boole
   if (answer[0] !== Position.known) return false;
   const { lsn, keys } = decodePosition(answer);
   if (lsn !== data.lsn) {
+    let sent = 0;
     for (const body of fixes(owned, keys)) {
       if (!(await ask(Step.fix, body)).equals(yes)) return false;
+      sent++;
       // What is owned no more has nothing under any key.
       if (stream.closed) return false;
     }
-    if (!(await ask(Step.fixed, encodeNumber(data.lsn))).equals(yes)) return false;
+    const fixed = encodeFixed({ lsn: data.lsn, fixes: sent });
+    if (!(await ask(Step.fixed, fixed)).equals(yes)) return false;
   }
   if (stream.closed) return false;
   stream.startAt(data.lsn);
@@ -243,13 +246,12 @@ async function attempt({ peers, owned, stream }: TransferOptions): Promise<boole
 /** What this owner has under the keys on which the two copies may differ, and all that it knows of answered writes. */
 function* fixes({ data, tail }: OwnedPartition, keys: readonly Buffer[]): Generator<Buffer> {
   const batch = new RecordBatch();
-  const lsn = encodeNumber(data.lsn);
   for (const encoded of data.receipts.encode()) batch.receipts(encoded);
   for (const key of [...tail, ...keys]) {
     const entry = data.store.peek(key, Number.NEGATIVE_INFINITY);
     if (entry === undefined) batch.delete(key);
     else batch.set(key, entry);
-    if (batch.sizeBytes >= chunkBytes) yield Buffer.concat([lsn, batch.take()]);
+    if (batch.sizeBytes >= chunkBytes) yield batch.take();
   }
-  if (batch.sizeBytes > 0) yield Buffer.concat([lsn, batch.take()]);
+  if (batch.sizeBytes > 0) yield batch.take();
 }

@@ -203,11 +203,12 @@ export class Faults {
     return this.#withNode(fault, (node) => this.#disturb([[node.id]], fault, silent, () => begin(node)));
   }
 
-  /** Cuts a node off from all others. Of two alone, the one that goes on may be either. */
+  /** Cuts a node off from all others. Of two that are left, the one that goes on may be either. */
   #cutOff(fault: Fault, way: Way, storeToo = false): string | undefined {
     return this.#withNode(fault, (node) => {
       const others = this.#others(node).map(({ id }) => id);
-      const sides = others.length === 1 || this.#health.members <= 2 ? [[node.id], others] : [[node.id]];
+      const well = others.filter((id) => !this.#health.mayBeGivenUp(id));
+      const sides = well.length <= 1 || this.#health.members <= 2 ? [[node.id], others] : [[node.id]];
       return this.#disturb(sides, fault, true, () => {
         const end = this.#cut(node.id, this.#hostsBut(node.id), way);
         const reconnect = storeToo ? this.#cluster.cutFromStore(node.id) : undefined;
