@@ -209,7 +209,7 @@ export class Health {
     if (table === undefined || !isAtRest(table)) return;
     const steadySinceMs = this.#nowMs - settleMs;
     if (this.#wipe !== undefined) {
-      if (this.#wipe.endedAtMs + leaseMs < steadySinceMs) this.#wipe = undefined;
+      if (this.#answeredSinceWipeMs > leaseMs + settleMs) this.#wipe = undefined;
       return;
     }
     if (this.#storeAwayAtMs > steadySinceMs) return;
