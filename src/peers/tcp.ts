@@ -1,5 +1,6 @@
 /** Byte streams over TCP. */
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type OnReadOpts, type Server, type Socket } from "node:net";
+import { readAccepted } from "../accepted-socket.ts";
 import { messageOf, RingcacheError } from "../errors.ts";
 import type { ByteStream, CloseReason, Listener, StreamHandlers, Transport } from "./transport.ts";
 
@@ -26,6 +27,33 @@ function isRefusal(error: Error | undefined): boolean {
     return error.errors.length > 0 && error.errors.every((each) => codeOf(each) === "ECONNREFUSED");
   }
   return codeOf(error) === "ECONNREFUSED";
+}
+
+/** In which reads lie one after the other. Whoever keeps a part of one keeps all of it from being collected. */
+const slabSizeBytes = 64 * 1024;
+/** With less room than that a new one is begun. */
+const readSizeBytesMin = 16 * 1024;
+
+/** Where the next read goes: nothing is ever overwritten, so what was read may be kept. */
+class Slab implements OnReadOpts {
+  readonly #received: (bytes: Buffer) => void;
+  #free: Buffer = Buffer.allocUnsafeSlow(slabSizeBytes);
+
+  constructor(received: (bytes: Buffer) => void) {
+    this.#received = received;
+  }
+
+  readonly buffer = (): Buffer => this.#free;
+
+  readonly callback = (count: number): boolean => {
+    const bytes = this.#free.subarray(0, count);
+    this.#free =
+      this.#free.length - count < readSizeBytesMin
+        ? Buffer.allocUnsafeSlow(slabSizeBytes)
+        : this.#free.subarray(count);
+    this.#received(bytes);
+    return true;
+  };
 }
 
 class TcpStream implements ByteStream {
@@ -55,9 +83,9 @@ class TcpStream implements ByteStream {
   }
 }
 
+/** All but what is read. */
 function wire(socket: Socket, handlers: StreamHandlers): void {
   let error: Error | undefined;
-  socket.on("data", (bytes: Buffer) => handlers.data(bytes));
   socket.on("drain", () => handlers.drain?.());
   socket.on("error", (thrown: Error) => {
     error = thrown;
@@ -94,9 +122,15 @@ function listening(server: Server, host: string, port: number): Promise<void> {
 
 export const tcpTransport: Transport = {
   async listen(host, port, accept): Promise<Listener> {
-    const server = createServer(socketOptions, (socket) => {
-      const stream = new TcpStream(socket, `${socket.remoteAddress}:${socket.remotePort}`);
-      wire(socket, accept(stream));
+    const server = createServer({ ...socketOptions, pauseOnConnect: true }, (accepted) => {
+      let handlers: StreamHandlers | undefined;
+      const slab = new Slab((bytes) => handlers!.data(bytes));
+      const socket = readAccepted(accepted, slab, { allowHalfOpen: false }) ?? accepted;
+      handlers = accept(new TcpStream(socket, `${socket.remoteAddress}:${socket.remotePort}`));
+      wire(socket, handlers);
+      if (socket !== accepted) return;
+      accepted.on("data", (bytes: Buffer) => handlers.data(bytes));
+      accepted.resume();
     });
     await listening(server, host, port);
     // An accept that fails, for want of file descriptors say, concerns one connection; the listener goes on.
@@ -113,7 +147,8 @@ export const tcpTransport: Transport = {
   connect(host, port, handlers): ByteStream {
     const remote = `${host}:${port}`;
     try {
-      const socket = connect({ host, port, ...socketOptions });
+      const onread = new Slab((bytes) => handlers.data(bytes));
+      const socket = connect({ host, port, ...socketOptions, onread });
       socket.once("connect", () => handlers.open?.());
       wire(socket, handlers);
       return new TcpStream(socket, remote);

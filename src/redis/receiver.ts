@@ -1,9 +1,6 @@
-/**
- * Reads from a connection into a buffer that is used again and again: a buffer of 64 KiB for each read, as a stream makes them, costs
- * as much as all else that Node does for a read. Node has this for sockets that one makes oneself (`onread`), but not for those
- * that a server accepts; so an accepted socket's handle is given to a new socket. Where that isn't possible it is read as a stream.
- */
-import { Socket } from "node:net";
+/** Reads from a connection into a buffer that is used again and again; where {@link readAccepted} isn't possible, as a stream. */
+import type { Socket } from "node:net";
+import { readAccepted } from "../accepted-socket.ts";
 
 /** At first, and the most: a buffer that was filled is followed by a larger one, and after many reads that need less by a smaller one. */
 const sizeBytesMin = 4 * 1024;
@@ -17,11 +14,6 @@ export interface Reader {
    * `more`: the next one may come in this very turn.
    */
   receive(chunk: Buffer, count: number, more: boolean): void;
-}
-
-/** What Node has of an accepted socket, and takes for a new one, without saying so in its documentation. */
-interface Handled {
-  _handle?: object | null;
 }
 
 export class Receiver {
@@ -39,22 +31,12 @@ export class Receiver {
 
   /** `accepted` must not have been read from: the server has `pauseOnConnect`. */
   constructor(accepted: Socket) {
-    const handle = (accepted as Handled)._handle;
-    if (handle === undefined || handle === null) {
-      this.socket = accepted;
-      accepted.on("data", (chunk: Buffer) => this.reader?.receive(chunk, chunk.length, true));
-      accepted.resume();
-      return;
-    }
-    (accepted as Handled)._handle = null;
-    const options = {
-      handle,
-      allowHalfOpen: true,
-      onread: { buffer: () => this.#buffer, callback: (count: number) => this.#read(count) },
-    };
-    this.socket = new Socket(options);
-    // The server counts the one that it knows.
-    this.socket.on("close", () => accepted.destroy());
+    const onread = { buffer: () => this.#buffer, callback: (count: number) => this.#read(count) };
+    const socket = readAccepted(accepted, onread, { allowHalfOpen: true });
+    this.socket = socket ?? accepted;
+    if (socket !== undefined) return;
+    accepted.on("data", (chunk: Buffer) => this.reader?.receive(chunk, chunk.length, true));
+    accepted.resume();
   }
 
   /** What was received up to now must stay as it is. */

@@ -1,0 +1,83 @@
+import { afterEach, expect, test } from "vitest";
+import { tcpTransport } from "./tcp.ts";
+import type { ByteStream, Listener, StreamHandlers } from "./transport.ts";
+
+/** Keeps what it is given, as it is given. */
+class End implements StreamHandlers {
+  readonly chunks: Buffer[] = [];
+  size = 0;
+  isOpen = false;
+  isClosed = false;
+
+  open(): void {
+    this.isOpen = true;
+  }
+
+  data(bytes: Buffer): void {
+    this.chunks.push(bytes);
+    this.size += bytes.length;
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+}
+
+const opened: { listener?: Listener; stream?: ByteStream } = {};
+
+afterEach(async () => {
+  opened.stream?.destroy();
+  await opened.listener?.close();
+});
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+async function pair(): Promise<{ near: End; far: End; nearStream: ByteStream; farStream: ByteStream }> {
+  const [near, far] = [new End(), new End()];
+  let farStream: ByteStream | undefined;
+  opened.listener = await tcpTransport.listen("127.0.0.1", 0, (stream) => {
+    farStream = stream;
+    return far;
+  });
+  opened.stream = tcpTransport.connect("127.0.0.1", opened.listener.port, near);
+  await until(() => near.isOpen && farStream !== undefined);
+  return { near, far, nearStream: opened.stream, farStream: farStream! };
+}
+
+function numbered(from: number, count: number): Buffer {
+  return Buffer.from(Array.from({ length: count }, (_, i) => (from + i) % 251));
+}
+
+test("what was read stays as it is, whatever comes after it, on both ends", async () => {
+  const { near, far, nearStream, farStream } = await pair();
+  const total = 400_000;
+  for (let sent = 0, size = 1; sent < total; sent += size) {
+    size = Math.min(1 + ((size * 7) % 9_000), total - sent);
+    nearStream.write(numbered(sent, size));
+    farStream.write(numbered(sent, size));
+    if (size % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await until(() => near.size === total && far.size === total);
+  const expected = numbered(0, total);
+  for (const end of [near, far]) expect(Buffer.concat(end.chunks).equals(expected)).toBe(true);
+});
+
+test("small reads share their memory", async () => {
+  const { far, nearStream } = await pair();
+  for (let i = 1; i <= 1_000; i++) {
+    nearStream.write(Buffer.alloc(20));
+    await until(() => far.size === 20 * i);
+  }
+  expect(far.chunks.length).toBe(1_000);
+  expect(new Set(far.chunks.map(({ buffer }) => buffer)).size).toBe(1);
+});
+
+test("an end that closes is told to the other one", async () => {
+  const { near, far, nearStream } = await pair();
+  nearStream.write(Buffer.from("last"));
+  nearStream.end();
+  await until(() => far.isClosed && near.isClosed);
+  expect(Buffer.concat(far.chunks).toString()).toBe("last");
+});
