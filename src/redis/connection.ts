@@ -16,6 +16,7 @@ import { commandOf, isOfHttp, keyRefusal, refusal } from "./dispatch.ts";
 import { Intake } from "./intake.ts";
 import { Found } from "./parser.ts";
 import type { ReadGroup } from "./read-group.ts";
+import { Sender } from "./sender.ts";
 import { Session } from "./session.ts";
 import type { ReplyWriter } from "./writer.ts";
 
@@ -28,6 +29,7 @@ export class Connection extends Session {
   /** A request that was carried out may have kept views of what was received. */
   #hasKept = false;
   readonly #turns: Turns;
+  readonly #sender: Sender;
   readonly #calls: CallQueue;
   /** While a batch is carried out: to which its next GETs belong. */
   group: ReadGroup | undefined;
@@ -56,7 +58,7 @@ export class Connection extends Session {
     this.connectedMs = context.runtime.monotonicMs();
     this.activeMs = this.connectedMs;
     const { socket } = this;
-    socket.on("drain", () => this.#continue());
+    this.#sender = new Sender(socket, () => this.#continue());
     socket.on("end", () => {
       this.#inputEnded = true;
       this.#continue();
@@ -73,7 +75,7 @@ export class Connection extends Session {
 
   /** Bytes of replies that the kernel hasn't taken. */
   get unsentBytes(): number {
-    return this.out.size + this.socket.writableLength;
+    return this.out.size + this.#sender.unsentBytes;
   }
 
   /** Something was asked and isn't answered, or an answer isn't sent. */
@@ -190,7 +192,7 @@ export class Connection extends Session {
     if (calls.sizeBytes >= limits.unansweredBytesMax) return false;
     if (!this.#isBackedUp && this.out.size < limits.unsentBytesMax) return true;
     this.flush();
-    this.#isBackedUp = this.socket.writableLength > 0;
+    this.#isBackedUp = this.#sender.unsentBytes > 0;
     return this.unsentBytes < limits.unsentBytesMax;
   }
 
@@ -338,14 +340,16 @@ export class Connection extends Session {
   }
 
   flush(): void {
-    const { out, socket } = this;
+    const { out } = this;
     if (out.size === 0 || this.isClosed) return;
     this.context.statistics.bytesOut += out.size;
-    socket.write(out.bytes);
-    this.#isBackedUp = socket.writableLength > 0;
-    if (this.#isBackedUp) out.abandon();
-    else out.reset();
-    if (socket.writableLength > this.context.limits.outputBytesMax) this.#overflow();
+    this.#isBackedUp = !this.#sender.send(out.bytes);
+    if (!this.#isBackedUp) {
+      out.reset();
+      return;
+    }
+    out.abandon();
+    if (this.#sender.unsentBytes > this.context.limits.outputBytesMax) this.#overflow();
   }
 
   #overflow(): void {

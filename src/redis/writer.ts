@@ -27,10 +27,13 @@ export class ReplyWriter {
   protocol: Protocol;
   #buffer: Buffer;
   #size = 0;
+  /** The last of this buffer that was asked for: replies are often as long as those before. */
+  #view: Buffer;
 
   constructor(protocol: Protocol = 2, sizeBytes = initialSizeBytes) {
     this.protocol = protocol;
     this.#buffer = Buffer.allocUnsafeSlow(sizeBytes);
+    this.#view = this.#buffer;
   }
 
   /** How many bytes are written and not yet taken. */
@@ -40,20 +43,23 @@ export class ReplyWriter {
 
   /** A view of what was written; valid until the next call. */
   get bytes(): Buffer {
-    return this.#buffer.subarray(0, this.#size);
+    const view = this.#view;
+    if (view.length === this.#size) return view;
+    this.#view = this.#buffer.subarray(0, this.#size);
+    return this.#view;
   }
 
   /** Forgets what was written; the buffer is used again, so nobody may still hold {@link bytes}. */
   reset(): void {
     this.#size = 0;
-    if (this.#buffer.length > keptSizeBytesMax) this.#buffer = Buffer.allocUnsafeSlow(initialSizeBytes);
+    if (this.#buffer.length > keptSizeBytesMax) this.#use(Buffer.allocUnsafeSlow(initialSizeBytes));
   }
 
   /** Forgets what was written and leaves the buffer to whoever holds {@link bytes}. */
   abandon(): void {
     const sizeBytes = Math.min(this.#buffer.length, keptSizeBytesMax);
     this.#size = 0;
-    this.#buffer = Buffer.allocUnsafeSlow(sizeBytes);
+    this.#use(Buffer.allocUnsafeSlow(sizeBytes));
   }
 
   /** Undoes what was written since `size` was that. */
@@ -235,7 +241,12 @@ export class ReplyWriter {
     while (sizeBytes < needed) sizeBytes *= 2;
     const larger = Buffer.allocUnsafeSlow(sizeBytes);
     larger.set(this.#buffer.subarray(0, this.#size));
-    this.#buffer = larger;
+    this.#use(larger);
+  }
+
+  #use(buffer: Buffer): void {
+    this.#buffer = buffer;
+    this.#view = buffer;
   }
 }
 

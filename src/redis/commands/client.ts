@@ -158,7 +158,7 @@ function describe(connection: Connection): string {
     rbp: 0,
     obl: connection.out.size,
     oll: 0,
-    omem: socket.writableLength,
+    omem: connection.unsentBytes - connection.out.size,
     "tot-mem": connection.intake.heldBytes + connection.unsentBytes,
     events: "r",
     cmd: connection.lastCommand === "" ? "NULL" : connection.lastCommand,
