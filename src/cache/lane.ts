@@ -7,7 +7,7 @@
 import type { OperationCounters, Via } from "../metrics/operations.ts";
 import type { Ring } from "../ring/ring.ts";
 import { partitionOf, slotOf } from "../ring/slots.ts";
-import { type Member, memberOf } from "../ring/table.ts";
+import { type Member, memberOf, type Table } from "../ring/table.ts";
 import type { Runtime } from "../runtime.ts";
 import { Span } from "../storage/span.ts";
 import { WarmUp } from "../storage/warm-up.ts";
@@ -48,6 +48,9 @@ export class Lane {
   readonly #warmUp = new WarmUp(laneKeysMax);
   readonly #key = new Span();
   readonly #given = new Span();
+  /** Whom {@link ownerOf} has found last, and in which table: the next key is often the same one's. */
+  #lastOwner: Member | undefined;
+  #lastTable: Table | undefined;
   #nowMs = 0;
   #leased = false;
 
@@ -133,7 +136,13 @@ export class Lane {
     const sizeBytes = this.#to[i]! - this.#from[i]!;
     if (this.#owned[i] !== undefined || sizeBytes === 0 || sizeBytes > routedKeyBytesMax) return undefined;
     const owner = ring.nodeForPartition(this.#partition[i]!);
-    return owner === ring.nodeId ? undefined : memberOf(ring.table, owner);
+    if (owner === ring.nodeId) return undefined;
+    const { table } = ring;
+    if (owner !== this.#lastOwner?.id || table !== this.#lastTable) {
+      this.#lastOwner = memberOf(table, owner);
+      this.#lastTable = table;
+    }
+    return this.#lastOwner;
   }
 
   /** Asks the key's {@link ownerOf} for its value: the reader is told in a later turn. */

@@ -14,6 +14,8 @@ import { Found, type Lane, laneKeysMax } from "./lane.ts";
 export const routedKeyBytesMax = 1_024;
 /** Of an answer: what doesn't fit goes alone. */
 const answerBytesMax = 1024 * 1024;
+/** Messages that were answered, kept for those to come. */
+const spareMax = 64;
 /** In place of a value's length. */
 const absent = -1;
 const elsewhere = -2;
@@ -30,6 +32,7 @@ export interface Reader {
 export class RoutedReads {
   readonly #ring: Ring;
   readonly #frames = new Map<Member, ReadFrame>();
+  readonly #spare: ReadFrame[] = [];
   readonly #nowMs: () => number;
   readonly #ended: (fromMs: number, count: number) => void;
 
@@ -44,7 +47,8 @@ export class RoutedReads {
   ask(owner: Member, bytes: Uint8Array, from: number, to: number, reader: Reader, number: number): void {
     let frame = this.#frames.get(owner);
     if (frame === undefined) {
-      frame = new ReadFrame(this.#nowMs, this.#ring.config.requestDeadlineMs, this.#ended);
+      frame = this.#spare.pop() ?? this.#newFrame();
+      frame.begin();
       this.#frames.set(owner, frame);
     }
     frame.add(bytes, from, to, reader, number);
@@ -58,36 +62,56 @@ export class RoutedReads {
     }
     this.#frames.clear();
   }
+
+  #newFrame(): ReadFrame {
+    return new ReadFrame(this.#nowMs, this.#ring.config.requestDeadlineMs, this.#ended, (frame) => {
+      if (this.#spare.length < spareMax) this.#spare.push(frame);
+    });
+  }
 }
 
 /** u16 number of keys; each: u16 length, bytes. */
 class ReadFrame implements CallHandler {
   readonly #nowMs: () => number;
-  readonly #fromMs: number;
   readonly #deadlineMs: number;
   readonly #ended: (fromMs: number, count: number) => void;
-  readonly #readers: Reader[] = [];
-  readonly #numbers: number[] = [];
-  #buffer: Buffer = Buffer.allocUnsafe(1_024);
+  readonly #free: (frame: ReadFrame) => void;
+  readonly #readers = new Array<Reader | undefined>(laneKeysMax).fill(undefined);
+  readonly #numbers = new Int32Array(laneKeysMax);
+  #count = 0;
+  #fromMs = 0;
+  #buffer: Buffer = Buffer.allocUnsafeSlow(1_024);
   #size = 2;
 
-  constructor(nowMs: () => number, deadlineMs: number, ended: (fromMs: number, count: number) => void) {
+  /** `free`: it was answered, and may be used again. */
+  constructor(
+    nowMs: () => number,
+    deadlineMs: number,
+    ended: (fromMs: number, count: number) => void,
+    free: (frame: ReadFrame) => void,
+  ) {
     this.#nowMs = nowMs;
-    this.#fromMs = nowMs();
     this.#deadlineMs = deadlineMs;
     this.#ended = ended;
+    this.#free = free;
   }
 
   get bytes(): Buffer {
-    this.#buffer.writeUInt16BE(this.#readers.length, 0);
+    this.#buffer.writeUInt16BE(this.#count, 0);
     return this.#buffer.subarray(0, this.#size);
+  }
+
+  begin(): void {
+    this.#fromMs = this.#nowMs();
+    this.#count = 0;
+    this.#size = 2;
   }
 
   add(bytes: Uint8Array, from: number, to: number, reader: Reader, number: number): void {
     const length = to - from;
     const at = this.#size;
     if (at + 2 + length > this.#buffer.length) {
-      const larger = Buffer.allocUnsafe((at + length) * 2);
+      const larger = Buffer.allocUnsafeSlow((at + 2 + length) * 2);
       larger.set(this.#buffer.subarray(0, at));
       this.#buffer = larger;
     }
@@ -95,15 +119,15 @@ class ReadFrame implements CallHandler {
     this.#buffer[at + 1] = length;
     copyBytes(bytes, from, to, this.#buffer, at + 2);
     this.#size = at + 2 + length;
-    this.#readers.push(reader);
-    this.#numbers.push(number);
+    this.#readers[this.#count] = reader;
+    this.#numbers[this.#count++] = number;
   }
 
   /** For each key, i32: the value's length, then its bytes; or {@link absent} or {@link elsewhere}. */
   reply(answer: Buffer): void {
     let at = 0;
     let made = 0;
-    for (let i = 0; i < this.#readers.length; i++) {
+    for (let i = 0; i < this.#count; i++) {
       const reader = this.#readers[i]!;
       const number = this.#numbers[i]!;
       const length = at + 4 <= answer.length ? int32At(answer, at) : elsewhere;
@@ -114,17 +138,24 @@ class ReadFrame implements CallHandler {
       if (length > 0) at += length;
       if (length !== elsewhere) made++;
     }
-    this.#ended(this.#fromMs, made);
+    this.#end(made);
   }
 
   failed(): void {
-    for (let i = 0; i < this.#readers.length; i++) this.#giveBack(i);
+    for (let i = 0; i < this.#count; i++) this.#giveBack(i);
+    this.#end(0);
+  }
+
+  #end(made: number): void {
+    if (made > 0) this.#ended(this.#fromMs, made);
+    this.#readers.fill(undefined, 0, this.#count);
+    this.#free(this);
   }
 
   #giveBack(which: number): void {
     let at = 2;
     for (let i = 0; i < which; i++) at += 2 + this.#buffer.readUInt16BE(at);
-    const key = this.#buffer.subarray(at + 2, at + 2 + this.#buffer.readUInt16BE(at));
+    const key = Buffer.from(this.#buffer.subarray(at + 2, at + 2 + this.#buffer.readUInt16BE(at)));
     const leftMs = Math.max(this.#fromMs + this.#deadlineMs - this.#nowMs(), 1);
     this.#readers[which]!.elsewhere(this.#numbers[which]!, key, leftMs);
   }

@@ -3,7 +3,7 @@ import { Call } from "./call.ts";
 import type { CommandSpec } from "./command-table.ts";
 import type { Connection } from "./connection.ts";
 import { PendingKeys } from "./pending-keys.ts";
-import { ReadGroup } from "./read-group.ts";
+import type { ReadGroup } from "./read-group.ts";
 import type { ReplyWriter } from "./writer.ts";
 
 /** Calls that are kept for the requests to come. */
@@ -84,8 +84,7 @@ export class CallQueue {
 
   /** The call, which was just begun, becomes that of a group of reads. */
   group(call: Call): ReadGroup {
-    const group = new ReadGroup(call);
-    call.reads = group;
+    const group = call.startReads();
     this.leave(call, undefined, 0);
     return group;
   }

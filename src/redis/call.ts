@@ -5,7 +5,7 @@ import type { CommandSpec } from "./command-table.ts";
 import type { Connection } from "./connection.ts";
 import type { RedisContext } from "./context.ts";
 import { errorText } from "./error-text.ts";
-import type { ReadGroup } from "./read-group.ts";
+import { ReadGroup } from "./read-group.ts";
 import { ReplyWriter } from "./writer.ts";
 
 /** As long as nothing else is said, a small reply. */
@@ -35,6 +35,8 @@ export class Call {
   pendingKeys: readonly number[] | undefined;
   /** It stands for several GETs. */
   reads: ReadGroup | undefined;
+  /** For {@link reads}, again and again. */
+  #group: ReadGroup | undefined;
   #own: ReplyWriter | undefined;
   #sink: ReplyWriter | undefined;
   #sinkEnded: (() => void) | undefined;
@@ -143,6 +145,13 @@ export class Call {
     call.#sink = sink;
     call.#sinkEnded = ended;
     spec.handler!(call);
+  }
+
+  /** It is to stand for several GETs. */
+  startReads(): ReadGroup {
+    this.#group ??= new ReadGroup(this);
+    this.reads = this.#group.begin();
+    return this.reads;
   }
 
   /** For the connection: lets go of what it held. */

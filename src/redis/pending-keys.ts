@@ -12,12 +12,12 @@ export class PendingKeys {
   readonly #counts = new Map<number, number>();
 
   /** GETs that other nodes are asked for: by their partitions, so that nothing is done for each of their keys. */
-  readonly #groups = new Set<ReadGroup>();
+  readonly #groups: ReadGroup[] = [];
 
   /** To be called in the turn in which the call was begun. `key`: its only one, if it isn't in its arguments. */
   add(call: Call, key: Buffer | undefined): void {
     if (call.reads !== undefined) {
-      this.#groups.add(call.reads);
+      this.#groups.push(call.reads);
       return;
     }
     const { ring } = call.context;
@@ -29,7 +29,7 @@ export class PendingKeys {
   }
 
   delete(call: Call): void {
-    if (call.reads !== undefined) this.#groups.delete(call.reads);
+    if (call.reads !== undefined) this.#forget(call.reads);
     const hashes = call.pendingKeys;
     if (hashes === undefined) return;
     call.pendingKeys = undefined;
@@ -40,6 +40,14 @@ export class PendingKeys {
     }
   }
 
+  #forget(group: ReadGroup): void {
+    const groups = this.#groups;
+    const at = groups.indexOf(group);
+    if (at < 0) return;
+    groups[at] = groups[groups.length - 1]!;
+    groups.pop();
+  }
+
   hasKey(key: Buffer): boolean {
     if (this.#counts.size > 0 && this.#counts.has(hashOf(key))) return true;
     for (const group of this.#groups) if (group.isAbout(key)) return true;
@@ -47,7 +55,7 @@ export class PendingKeys {
   }
 
   has(spec: CommandSpec, args: readonly Buffer[]): boolean {
-    if (this.#counts.size === 0 && this.#groups.size === 0) return false;
+    if (this.#counts.size === 0 && this.#groups.length === 0) return false;
     return keysOf(spec, args).some((key) => this.hasKey(key));
   }
 }

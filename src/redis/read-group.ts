@@ -16,20 +16,29 @@ export class ReadGroup implements Reader {
   readonly #early = new Map<number, Buffer | string | null>();
   readonly #partitions: number[] = [];
 
+  /** It may be used again when all are written, after {@link begin}. */
   constructor(call: Call) {
     this.#call = call;
   }
 
+  begin(): this {
+    this.#count = 0;
+    this.#written = 0;
+    return this;
+  }
+
   /** The number of the next one, which must be told later, or in this turn. */
   add(partition: number): number {
-    this.#partitions.push(partition);
+    this.#partitions[this.#count] = partition;
     return this.#count++;
   }
 
   /** Whether the key may be among them. */
   isAbout(key: Buffer): boolean {
     const { ring } = this.#call.context;
-    return ring === undefined || this.#partitions.includes(ring.partitionFor(key));
+    if (ring === undefined) return true;
+    const at = this.#partitions.indexOf(ring.partitionFor(key));
+    return at >= 0 && at < this.#count;
   }
 
   present(number: number, bytes: Uint8Array, from: number, to: number): void {
