@@ -89,6 +89,9 @@ export class Faults {
       case "pause":
         return this.#one(fault, true, (node) => this.#pause(node));
       case "cut-store":
+        if (this.#options.careful && this.#cluster.backups === 0 && forMs > harmlessMsMax) {
+          return "what it is given before anyone notices would be lost";
+        }
         return this.#one(fault, false, (node) => this.#cluster.cutFromStore(node.id));
       case "blackout":
         return this.#cutOff(fault, "both", true);
