@@ -385,6 +385,16 @@ describe("a node that was fenced", () => {
     expect(abc.node("c").isolation.mayRejoin()).toBe(true);
   });
 
+  test("stands behind a member that it doesn't reach, though it was the older of the two: that one holds what it has lost", async () => {
+    const ab = await cluster("a", "b");
+    ab.cut(["a"], ["b"]);
+    ab.node("a").leaseHolds = false; // Declared dead, and still in the table.
+    expect(ab.node("a").isolation.mayRejoin()).toBe(false);
+    ab.node("a").setUnreachable([]);
+    ab.node("b").setUnreachable([]);
+    expect(ab.node("a").isolation.mayRejoin()).toBe(true);
+  });
+
   test("comes back if the others are no more", async () => {
     const abc = await withoutC();
     abc.silent.add("a").add("b");

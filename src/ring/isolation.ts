@@ -67,10 +67,12 @@ export class Isolation {
 
   /**
    * Whether a node that was fenced may come back: it reaches those that are there, or nobody is. One that the others
-   * don't reach would only be in their way again; so the wait grows if that happens soon after it came.
+   * don't reach would only be in their way again, or they in its, who hold what it has lost; so the wait grows if that happens
+   * soon after it came.
    */
   mayRejoin(): boolean {
-    return this.#tick >= this.#rejoinTick && this.#component("outside").has(this.#options.membership.self.id);
+    if (this.#tick < this.#rejoinTick) return false;
+    return this.#component("outside", true).has(this.#options.membership.self.id);
   }
 
   /**
@@ -144,10 +146,10 @@ export class Isolation {
   }
 
   /**
-   * Of the members that live, in the table's order, and this node. `sure`: as far as it is sure that one is outside, by
+   * Of the members that live, in the table's order, and this node; last if it is to join. `sure`: as far as it is sure that one is outside, by
    * fresh reports of links that are cut; else as far as it is sure that one is inside, by links that have been seen.
    */
-  #component(sure: "outside" | "inside"): Set<string> {
+  #component(sure: "outside" | "inside", isNewcomer = false): Set<string> {
     const onlyFresh = sure === "outside";
     const cut = ({ unreachable, unknown }: Reach): readonly string[] =>
       sure === "outside" ? unreachable : [...unreachable, ...unknown];
@@ -160,8 +162,9 @@ export class Isolation {
     const self: Reachability = { id, unreachable: cut(own), leaving: membership.self.leaving };
     for (const member of tables.table.members) {
       const report = reports.get(member.incarnation);
-      if (member.id === id) graph.push(self);
-      else if (report !== undefined && member.dead === "" && !(onlyFresh && report.seenAtMs < freshSinceMs))
+      if (member.id === id) {
+        if (!isNewcomer) graph.push(self);
+      } else if (report !== undefined && member.dead === "" && !(onlyFresh && report.seenAtMs < freshSinceMs))
         graph.push({ id: member.id, unreachable: cut(report), leaving: member.leaving });
     }
     if (!graph.includes(self)) graph.push(self);

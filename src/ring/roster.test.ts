@@ -76,6 +76,14 @@ test("one that is back stands beside its earlier life once that is certain", () 
   expect(roster.expected(tableOf([silent]))).toEqual([member("b", "b1", "gone"), b2]);
 });
 
+test("one that is back is the youngest, whatever its place was: it holds nothing", () => {
+  const a2 = member("a", "a2");
+  living = [a2, b1, member("c", "c1")];
+  gone = ["a1"];
+  const expected = [member("a", "a1", "silent"), b1, a2, member("c", "c1")];
+  expect(roster.expected(tableOf([a1, b1]))).toEqual(expected);
+});
+
 test("an incarnation that has departed doesn't come back by an old record", () => {
   living = [a1, b1];
   roster.tableChanged(tableOf([a1]), tableOf([a1, b1]));

@@ -39,12 +39,13 @@ export class Roster {
     }
   }
 
-  /** Those of this table, living or dead, then the new ones. */
+  /** Those of this table, living or dead, then the new ones: who is back has nothing of what it had, and is the youngest. */
   expected(table: Table): Member[] {
     const membership = this.#membership;
     const isNew = (member: Member): boolean => !this.#departed.has(member.incarnation);
     const living = new Map(membership.living().map((member) => [member.id, member]));
     const expected: Member[] = [];
+    const back: Member[] = [];
     for (const member of table.members) {
       const current = living.get(member.id);
       living.delete(member.id);
@@ -56,9 +57,9 @@ export class Roster {
       // Who leaves never comes back as the same incarnation: a record that says otherwise is of the time before.
       else expected.push({ ...current, leaving: current.leaving || member.leaving });
       // Back as another incarnation; if that isn't certain, the record may be of the time before.
-      if (isGone && current !== undefined && !isSame && isNew(current)) expected.push(current);
+      if (isGone && current !== undefined && !isSame && isNew(current)) back.push(current);
     }
-    return [...expected, ...[...living.values()].filter(isNew)];
+    return [...expected, ...back, ...[...living.values()].filter(isNew)];
   }
 
   /** Without proof, a member that was declared dead may go on serving by the grants of its backups. */
