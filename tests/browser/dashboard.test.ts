@@ -203,3 +203,20 @@ test("goes on through another node when the one that served it is killed, and sa
   const own = watched.complaints.filter((text) => !/^Failed to load resource: net::ERR_/.test(text));
   expect(own).toEqual([]);
 });
+
+test("says of a node that it evicts, for as long as it does", async () => {
+  const small = await cluster.start("small", { args: ["--platform", "small", "--max-memory", "4mb"] });
+  const other = await openPage(browser, `http://127.0.0.1:${small.httpPort}/`);
+  const evicts = whenHolds(
+    other.page,
+    `${shows.event("small evicts entries")} && /evicting [1-9]/.test(document.querySelector("#nodes").textContent)`,
+  );
+  for (let i = 0; i < 1_500; i++) await small.http.set(`key:${i}`, "v".repeat(10_000));
+  await evicts;
+  await whenHolds(
+    other.page,
+    `${shows.event("small doesn't evict any more")} && !document.querySelector("#nodes").textContent.includes("evicting")`,
+  );
+  expect(other.complaints).toEqual([]);
+  await other.page.close();
+}, 90_000);
