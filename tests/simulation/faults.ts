@@ -252,7 +252,7 @@ export class Faults {
   ): string | undefined {
     const health = this.#health;
     const ids = sides.flat();
-    const isTear = sides.length > 1 && this.#health.members <= 2;
+    const isTear = sides.length > 1 && (health.members <= 2 || health.well <= 2);
     const harmless = forMs <= harmlessMsMax && health.isHarmless(ids);
     const weight = Math.min(...sides.map((side) => side.length));
     if (!harmless && this.#options.careful) {

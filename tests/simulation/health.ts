@@ -20,7 +20,7 @@ interface Failure {
   readonly weight: number;
   /** Others can't tell it from a cut link, and ask who can reach whom. */
   readonly silent: boolean;
-  /** The only two members are cut off from each other. */
+  /** The only two that are members, or that are well, are cut off from each other. */
   readonly isTear: boolean;
   readonly fromMs: number;
   endedAtMs: number;
@@ -54,6 +54,11 @@ export class Health {
     const leaves = (id: string): boolean =>
       this.#cluster.nodes.some((node) => node.id === id && node.state === "leaving");
     return this.#published()?.members.filter(({ dead, id }) => dead === "" && !leaves(id)).length ?? 0;
+  }
+
+  /** How many members are up, and not taken for dead. */
+  get well(): number {
+    return this.#cluster.up.filter(({ id }) => this.#holds(id)).length;
   }
 
   /** Short of a failure, if it is short and each of the nodes has had time to recover from the last. */
