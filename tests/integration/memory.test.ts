@@ -75,6 +75,8 @@ class Watch {
 
   async #look(): Promise<void> {
     for (const node of [...this.#nodes]) {
+      // Forgotten while another one was asked: its process may be gone.
+      if (!this.#nodes.has(node)) continue;
       this.rss.set(node, Math.max(this.rss.get(node) ?? 0, rssOf(node)));
       const stats = await node.stats().catch(() => undefined);
       if (stats !== undefined) this.store.set(node, Math.max(this.store.get(node) ?? 0, stats.memory_bytes));

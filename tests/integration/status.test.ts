@@ -59,7 +59,7 @@ describe("a healthy cluster", () => {
     const text = await status("--url", urlOf(one));
     expect(text).toMatchObject({ code: 0, stderr: "" });
     expect(text.stdout).toMatch(/^state +healthy\n/);
-    expect(text.stdout).toMatch(/^node-3 +\d+ +\d+ +[\d.,]+ .* [kM]B \d+%/m);
+    expect(text.stdout).toMatch(/^node-3 +\d+ +\d+ +[\d.,]+ .* [kM]?B \d+%/m);
     expect(text.stdout).not.toContain("\x1b");
   });
 
