@@ -46,7 +46,10 @@ export class Copy implements Partition {
   whole = false;
   /** The table has named this node as a backup since this copy began. */
   named = false;
-  /** What a new owner has sent to bring the copy to its state; none of it has taken effect. */
+  /**
+   * What a new owner has sent to bring the copy to its state; none of it has taken effect. At most its receipts, and what it has
+   * under the keys that either of the two wrote without knowing that all copies have it.
+   */
   fixes: Buffer[] = [];
   /** Keys and numbers of the writes that aren't known to be on all copies, in order, settled ones at the front. */
   #tail: { readonly key: Buffer; readonly lsn: number }[] = [];

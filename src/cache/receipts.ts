@@ -62,6 +62,7 @@ export class Receipts {
     }
   }
 
+  /** Forgets all answers. */
   clear(): void {
     this.#origins.clear();
   }

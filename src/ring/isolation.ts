@@ -146,8 +146,9 @@ export class Isolation {
   }
 
   /**
-   * Of the members that live, in the table's order, and this node; last if it is to join. `sure`: as far as it is sure that one is outside, by
-   * fresh reports of links that are cut; else as far as it is sure that one is inside, by links that have been seen.
+   * Of the members that live, in the table's order, and this node; last if it is to join. `sure`: as far as it is sure
+   * that one is outside, by fresh reports of links that are cut; else as far as it is sure that one is inside, by links that
+   * have been seen.
    */
   #component(sure: "outside" | "inside", isNewcomer = false): Set<string> {
     const onlyFresh = sure === "outside";

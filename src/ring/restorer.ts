@@ -57,7 +57,7 @@ export class Restorer {
     tables.onLoss({
       lost: () => this.#begin(),
       undone: () => {
-        const message = "the cluster was restored from an older table than this node knew: it joins anew";
+        const message = "the table that was written back undoes what this node acted on: it joins anew";
         log.error({ event: "table-undone" }, message);
         void membership.isolate();
       },
