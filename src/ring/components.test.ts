@@ -42,6 +42,21 @@ describe("the main component", () => {
     expect([...mainComponent([a, b, { ...c, leaving: true }])]).toEqual(["b", "c"]);
   });
 
+  test("is the one with a copy of the most partitions, though others are more", () => {
+    const torn = members("a:b,c", "b:a", "c:a");
+    const alone = { owner: "a", backups: [] };
+    const both = { owner: "b", backups: ["a"] };
+    expect([...mainComponent(torn, [alone, both])]).toEqual(["a"]);
+    expect([...mainComponent(torn, [both, both])]).toEqual(["b", "c"]);
+    expect([...mainComponent(torn, [alone, { owner: "c", backups: ["b"] }])]).toEqual(["b", "c"]);
+    expect([...mainComponent(torn, [alone, alone, { owner: "c", backups: ["b"] }])]).toEqual(["a"]);
+  });
+
+  test("counts no copies of one that comes anew", () => {
+    const [a, b] = members("a:b", "b:a") as [Reachability, Reachability];
+    expect([...mainComponent([b, { ...a, isNewcomer: true }], [{ owner: "a", backups: [] }])]).toEqual(["b"]);
+  });
+
   test("of two of which one is larger is that one, whatever the order", () => {
     expect(main("a:b,c", "b", "c")).toEqual(["b", "c"]);
   });

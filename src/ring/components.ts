@@ -1,4 +1,5 @@
 /** Which members can go on together when some can't reach others. */
+import type { Row } from "./table.ts";
 
 export interface Reachability {
   readonly id: string;
@@ -6,20 +7,51 @@ export interface Reachability {
   readonly unreachable: readonly string[];
   /** It is about to go: where it is doesn't decide where the others are to be. */
   readonly leaving?: boolean;
+  /** It has no copies, whatever the table says. */
+  readonly isNewcomer?: boolean;
 }
 
+/** Who holds everything of a partition. */
+type Holders = Pick<Row, "owner" | "backups">;
+
 /**
- * The ids of the largest set of members that are connected, directly or through one another, by those that don't leave
- * first; of several as large, the one with the first member in the given order. Two members are connected unless either can't reach the other: a link that works
- * one way only is of no use. Everybody who is given the same members in the same order gets the same set. Ids are unique.
+ * The ids of the members that go on together, connected directly or through one another: of all such sets the one that
+ * has a copy of the most partitions, so that the last copy of one isn't given up for newcomers without any; of several that
+ * have as many, the largest by those that don't leave first; of several as large, the one with the first member in the given order. Two members
+ * are connected unless either can't reach the other: a link that works one way only is of no use. Everybody who is given
+ * the same members in the same order and the same rows gets the same set. Ids are unique.
  */
-export function mainComponent(members: readonly Reachability[]): Set<string> {
+export function mainComponent(
+  members: readonly Reachability[],
+  rows: readonly Holders[] = [],
+): ReadonlySet<string> {
+  const components = connected(members);
+  if (components.length <= 1) return components[0] ?? new Set();
+  const staying = new Set(members.filter(({ leaving }) => leaving !== true).map(({ id }) => id));
+  const newcomers = new Set(members.filter(({ isNewcomer }) => isNewcomer === true).map(({ id }) => id));
+  const ranked = components.map((component) => ({
+    component,
+    copies: rows.filter(({ owner, backups }) =>
+      [owner, ...backups].some((id) => component.has(id) && !newcomers.has(id)),
+    ).length,
+    staying: [...component].filter((id) => staying.has(id)).length,
+  }));
+  return ranked.reduce((main, other) => {
+    // Those that leave count only where the others don't decide: they still hold what they have not handed over.
+    const more =
+      other.copies - main.copies ||
+      other.staying - main.staying ||
+      other.component.size - main.component.size;
+    return more > 0 ? other : main;
+  }).component;
+}
+
+/** Sets of members that are connected, in the order of their first members. */
+function connected(members: readonly Reachability[]): Set<string>[] {
   const cutOff = new Map(members.map(({ id, unreachable }) => [id, new Set(unreachable)]));
   const linked = (a: string, b: string): boolean => !cutOff.get(a)!.has(b) && !cutOff.get(b)!.has(a);
   const unvisited = new Set(cutOff.keys());
-  const staying = new Set(members.filter(({ leaving }) => leaving !== true).map(({ id }) => id));
-  let main = new Set<string>();
-  let mainSize = -1;
+  const components: Set<string>[] = [];
   for (const { id } of members) {
     if (!unvisited.delete(id)) continue;
     const component = new Set([id]);
@@ -31,12 +63,7 @@ export function mainComponent(members: readonly Reachability[]): Set<string> {
         component.add(other);
       }
     }
-    // Those that leave count only where the others don't decide: they still hold what they have not handed over.
-    const size =
-      component.size + [...component].filter((member) => staying.has(member)).length * members.length;
-    if (size <= mainSize) continue;
-    main = component;
-    mainSize = size;
+    components.push(component);
   }
-  return main;
+  return components;
 }

@@ -4,7 +4,7 @@ import { silentLog } from "../log.ts";
 import { pingIntervalMs } from "./contacts.ts";
 import { Isolation } from "./isolation.ts";
 import type { MemberReport } from "./sightings.ts";
-import { emptyTable, type Member, type Table } from "./table.ts";
+import { emptyTable, type Member, type Row, type Table } from "./table.ts";
 
 const heartbeatMs = 1_000;
 const leaseMs = 3_000;
@@ -22,6 +22,7 @@ let runtime: ManualRuntime;
 class Cluster {
   readonly nodes = new Map<string, Node>();
   members: Member[];
+  rows: Row[] = [];
   /** Ids of members that don't renew their records. */
   readonly silent = new Set<string>();
   readonly #reports = new Map<string, MemberReport>();
@@ -34,7 +35,7 @@ class Cluster {
   }
 
   get table(): Table {
-    return { ...emptyTable(1), epoch: 1, members: this.members };
+    return { ...emptyTable(1), epoch: 1, members: this.members, rows: this.rows };
   }
 
   node(id: string): Node {
@@ -186,6 +187,16 @@ describe("a node gives itself up", () => {
     ab.cut(["a"], ["b"]);
     await runtime.advance(10 * leaseMs);
     expect(isolated(ab)).toEqual(["b"]);
+  });
+
+  test("as a newcomer, not as the one that has the only copies", async () => {
+    const abc = await cluster("a", "b", "c");
+    abc.rows = [{ ...emptyTable(1).rows[0]!, owner: "c" }];
+    abc.cut(["a", "b"], ["c"]);
+    await runtime.advance(heartbeatMs + goneMs);
+    expect(isolated(abc)).toEqual(["a", "b"]);
+    await runtime.advance(10 * leaseMs);
+    expect(abc.node("c").isolations).toBe(0);
   });
 
   test("with those that it still reaches", async () => {

@@ -1,6 +1,6 @@
 /**
  * What to do when members can't reach one another though all of them reach the store: each publishes whom it can't
- * reach, the largest set that is connected stays ({@link mainComponent}), and a node outside it gives itself up. Until it
+ * reach, the set that is connected and has the most copies stays ({@link mainComponent}), and a node outside it gives itself up. Until it
  * does, every write that it is a backup of waits; so it must go soon, and before it takes the others for the ones to drop.
  */
 import type { Log } from "../log.ts";
@@ -150,7 +150,7 @@ export class Isolation {
    * that one is outside, by fresh reports of links that are cut; else as far as it is sure that one is inside, by links that
    * have been seen.
    */
-  #component(sure: "outside" | "inside", isNewcomer = false): Set<string> {
+  #component(sure: "outside" | "inside", isNewcomer = false): ReadonlySet<string> {
     const onlyFresh = sure === "outside";
     const cut = ({ unreachable, unknown }: Reach): readonly string[] =>
       sure === "outside" ? unreachable : [...unreachable, ...unknown];
@@ -160,7 +160,7 @@ export class Isolation {
     const reports = new Map(membership.reports().map((report) => [report.incarnation, report]));
     const graph: Reachability[] = [];
     const own = { unreachable: contacts.unreachable(), unknown: contacts.unknown() };
-    const self: Reachability = { id, unreachable: cut(own), leaving: membership.self.leaving };
+    const self: Reachability = { id, unreachable: cut(own), leaving: membership.self.leaving, isNewcomer };
     for (const member of tables.table.members) {
       const report = reports.get(member.incarnation);
       if (member.id === id) {
@@ -169,6 +169,6 @@ export class Isolation {
         graph.push({ id: member.id, unreachable: cut(report), leaving: member.leaving });
     }
     if (!graph.includes(self)) graph.push(self);
-    return mainComponent(graph);
+    return mainComponent(graph, tables.table.rows);
   }
 }

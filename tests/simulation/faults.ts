@@ -57,8 +57,6 @@ export class Faults {
   join(count: number): string | undefined {
     let started = 0;
     if (this.#unnoticedMs > 0) return "the members' records may not be there again";
-    // Of two that are cut off from each other one goes on; with newcomers that it doesn't reach, it would be the lesser part.
-    if (this.#options.careful && this.#health.isTorn) return "two nodes are cut off from each other";
     while (started < count && this.#cluster.nodes.length < nodesMax) {
       this.startOne();
       started++;
@@ -256,8 +254,6 @@ export class Faults {
     const harmless = forMs <= harmlessMsMax && health.isHarmless(ids);
     const weight = Math.min(...sides.map((side) => side.length));
     if (!harmless && this.#options.careful) {
-      if (isTear && this.#cluster.nodes.some(({ state }) => state === "starting"))
-        return "a node is starting";
       if (!sides.every((side) => health.mayFail(side, { silent, weight }))) return "too much has failed";
     }
     const recover = harmless ? health.touch(ids) : health.fail(ids, { silent, weight, isTear });
