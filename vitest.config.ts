@@ -7,5 +7,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // A page on two busy cores may take its time.
+    expect: { poll: { timeout: 15_000 } },
   },
 });

@@ -235,7 +235,7 @@ test("NATS is away: nothing can be handed over, and drain says so at its time-ou
 });
 
 test("a node that is killed while it drains: exit code 1", async () => {
-  cluster = new Cluster(nats.url, ["-platform", "killed-draining"]);
+  cluster = new Cluster(nats.url, ["-platform", "killed-draining", "--lease", "5m"]);
   try {
     const [one, two] = await Promise.all(["node-1", "node-2"].map((node) => cluster.start(node)));
     await settled([one!, two!]);

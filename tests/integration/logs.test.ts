@@ -11,7 +11,9 @@ let nodes: NodeProcess[];
 beforeAll(async () => {
   nats = await startNatsServer();
   cluster = new Cluster(nats.url, ["-platform", "logs", "--redis", "127.0.0.1:0", "--log-level", "debug"]);
-  nodes = await Promise.all(["node-1", "node-2", "node-3"].map((node) => cluster.start(node)));
+  // It is to see the others join.
+  const first = await cluster.start("node-1");
+  nodes = [first, ...(await Promise.all(["node-2", "node-3"].map((node) => cluster.start(node))))];
   await settled(nodes);
 });
 afterAll(async () => {

@@ -131,6 +131,15 @@ async function copiesMatch(nodes: readonly NodeProcess[]): Promise<number> {
   return owned;
 }
 
+/** While entries come from elsewhere a node may have a little more, as `tolerance` says. */
+async function keepsTo(node: NodeProcess, limitMebibytes: number): Promise<void> {
+  await eventually(
+    () => node.stats(),
+    ({ memory_bytes }) => memory_bytes <= limitMebibytes * mebibyte,
+    `${node.id} keeps to its limit`,
+  );
+}
+
 /** Stores the value under so many keys that begin like this, through all nodes. */
 async function fill(
   nodes: readonly NodeProcess[],
@@ -205,7 +214,7 @@ test("full nodes keep to their memory, and nobody sees an error, while nodes joi
   expect(load.failures).toEqual([]);
   for (const bytes of grown.values()) expect(bytes).toBeLessThan(rssTolerance * limit * mebibyte);
   for (const bytes of watch.store.values()) expect(bytes).toBeLessThan(tolerance * limit * mebibyte);
-  for (const node of staying) expect((await node.stats()).memory_bytes).toBeLessThanOrEqual(limit * mebibyte);
+  for (const node of staying) await keepsTo(node, limit);
   for (const node of staying) expect(node.events("partitions-lost")).toEqual([]);
 });
 
@@ -220,7 +229,7 @@ test("a node with less memory than the others keeps to it", { timeout: 120_000 }
   const stats = await Promise.all(nodes.map((node) => node.stats()));
   console.log(`memory: one of 16 MiB: ${JSON.stringify({ store: megabytes(watch.store), entries })}`);
   expect(watch.store.get(small)).toBeLessThan(tolerance * 16 * mebibyte);
-  expect(stats[0]!.memory_bytes).toBeLessThanOrEqual(16 * mebibyte);
+  await keepsTo(small, 16);
   // It is made use of; and what has no copy there isn't evicted for its sake.
   expect(stats[0]!.memory_bytes).toBeGreaterThan(0.8 * 16 * mebibyte);
   for (const { memory_bytes } of stats.slice(1)) expect(memory_bytes).toBeGreaterThan(18 * mebibyte);
@@ -319,6 +328,8 @@ test("partitions that go elsewhere leave no memory behind", { timeout: 120_000 }
   const before = await Promise.all(nodes.map((node) => node.stats()));
   const all = [...nodes, await start("node-3", 48)];
   await whole(all);
+  // What a node gives up goes when the new owner serves, which the table is a moment ahead of.
+  expect(await copiesMatch(all)).toBe(2_000);
   const after = await Promise.all(all.map((node) => node.stats()));
   for (const [i, { memory_bytes }] of before.entries()) {
     // A third of what each had, give or take a partition.
@@ -326,5 +337,4 @@ test("partitions that go elsewhere leave no memory behind", { timeout: 120_000 }
     expect(after[i]!.memory_bytes).toBeGreaterThan(0.58 * memory_bytes);
   }
   expect(after.map(({ total_evicted }) => total_evicted)).toEqual([0, 0, 0]);
-  expect(await copiesMatch(all)).toBe(2_000);
 });

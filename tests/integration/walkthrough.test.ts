@@ -114,7 +114,7 @@ describe("the walk-through", () => {
   });
 
   test("an entry with a ttl expires on every node", async () => {
-    shell(`curl -X POST http://localhost:8081/set -d '{"key":"brief","value":"v","ttl":1}'`);
+    shell(`curl -X POST http://localhost:8081/set -d '{"key":"brief","value":"v","ttl":3}'`);
     expect(shell("curl http://localhost:8083/get?key=brief")).toMatchObject({ found: true, value: "v" });
     for (const port of [8081, 8082, 8083]) {
       await eventually(

@@ -268,15 +268,14 @@ export async function eventually<T>(
   }
 }
 
-/** Resolves when every node's table has exactly these members, each partition an owner, none on the move. */
+/** Resolves when every node's table has exactly these members, each partition an owner and its copies, none on the move. */
 export async function settled(
   nodes: readonly NodeProcess[],
   waitMs = 20_000,
 ): Promise<Record<string, number>> {
   const ids = nodes.map((node) => node.id).sort();
   const isSettled = (status: StatusReport): boolean =>
-    status.unowned_partitions === 0 &&
-    status.moving_partitions === 0 &&
+    status.unsettled_partitions === 0 &&
     JSON.stringify(status.members.map((member) => member.id).sort()) === JSON.stringify(ids);
   for (const node of nodes) {
     await eventually(() => node.status(), isSettled, `${node.id} sees ${ids.join(", ")} settled`, waitMs);
