@@ -199,6 +199,22 @@ describe("a node gives itself up", () => {
     expect(abc.node("c").isolations).toBe(0);
   });
 
+  test("not while it has a copy that nobody has who goes on", async () => {
+    const abc = await cluster("a", "b", "c");
+    const row = emptyTable(1).rows[0]!;
+    abc.rows = [
+      { ...row, owner: "c", backups: ["a"] },
+      { ...row, owner: "b" },
+      { ...row, owner: "c" },
+    ];
+    abc.cut(["a", "b"], ["c"]);
+    await runtime.advance(10 * leaseMs);
+    expect(isolated(abc)).toEqual([]);
+    abc.rows = abc.rows.slice(0, 2);
+    await runtime.advance(heartbeatMs);
+    expect(isolated(abc)).toEqual(["c"]);
+  });
+
   test("with those that it still reaches", async () => {
     const many = await cluster("a", "b", "c", "d", "e");
     many.cut(["a", "d"], ["b", "c", "e"]);

@@ -1,7 +1,8 @@
 /**
  * What to do when members can't reach one another though all of them reach the store: each publishes whom it can't
- * reach, the set that is connected and has the most copies stays ({@link mainComponent}), and a node outside it gives itself up. Until it
- * does, every write that it is a backup of waits; so it must go soon, and before it takes the others for the ones to drop.
+ * reach, the set that is connected and has the most copies stays ({@link mainComponent}), and a node outside it gives itself up, unless it has a
+ * copy that none of those has. Until it does, every write that it is a backup of waits; so it must go soon, and before it
+ * takes the others for the ones to drop.
  */
 import type { Log } from "../log.ts";
 import type { PeerIdentity } from "../peers/messages.ts";
@@ -10,7 +11,7 @@ import { mainComponent, type Reachability } from "./components.ts";
 import { type Contacts, pingIntervalMs } from "./contacts.ts";
 import type { Reach } from "./member-record.ts";
 import type { Membership } from "./membership.ts";
-import { memberOf, type Table } from "./table.ts";
+import { memberOf, type Row, type Table } from "./table.ts";
 
 /** Times in a row that a node must find itself outside. */
 const evaluationsMin = 3;
@@ -128,6 +129,7 @@ export class Isolation {
     const evaluations = this.#tick - this.#outsideSinceTick + 1;
     const outsideMs = this.#sinceMs(this.#outsideSinceTick);
     if (this.#isolated || evaluations < evaluationsMin || outsideMs < outsideHeartbeats * heartbeatMs) return;
+    if (tables.table.rows.some((row) => isLastCopy(row, id, main))) return;
     this.#isolate(main);
   }
 
@@ -171,4 +173,10 @@ export class Isolation {
     if (!graph.includes(self)) graph.push(self);
     return mainComponent(graph, tables.table.rows);
   }
+}
+
+/** Whether the member has a copy that none of `main` has. */
+function isLastCopy({ owner, backups }: Row, id: string, main: ReadonlySet<string>): boolean {
+  const holders = [owner, ...backups];
+  return holders.includes(id) && !holders.some((holder) => main.has(holder));
 }
