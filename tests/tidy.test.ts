@@ -68,7 +68,7 @@ const levels: Readonly<Record<string, number>> = {
   peers: 2,
   coordination: 2,
   storage: 2,
-  "accepted-socket": 1,
+  sockets: 1,
   errors: 1,
   log: 1,
   "log-events": 1,

@@ -2,7 +2,7 @@
 import { type Command, noBytes, type Op, type Reply } from "./command.ts";
 
 /** Frames up to this size are written into one place, over and over. */
-const scratchBytes = 4 * 1024;
+const scratchBytes = 64 * 1024;
 const scratch = Buffer.allocUnsafeSlow(scratchBytes);
 /** The view that was given out last: sizes tend to repeat, and a view costs more than what is written into it. */
 let lastScratch = scratch;

@@ -46,14 +46,18 @@ function prefix(length: number): Buffer {
   return bytes;
 }
 
-/** Keeps what was written, uncopied, as a socket may. */
 class Sink implements ByteStream {
   readonly remote = "sink";
   readonly queuedBytes = 0;
-  readonly written: Uint8Array[] = [];
-  write(bytes: Uint8Array): boolean {
-    this.written.push(bytes);
-    return true;
+  readonly written: Buffer[] = [];
+  readonly #takes: boolean;
+  /** `takes`: as a kernel with room; else it keeps what was written, uncopied. */
+  constructor(takes = false) {
+    this.#takes = takes;
+  }
+  write(bytes: Buffer): boolean {
+    this.written.push(this.#takes ? Buffer.from(bytes) : bytes);
+    return this.#takes;
   }
   end(): void {}
   destroy(): void {}
@@ -172,6 +176,34 @@ describe("FrameWriter", () => {
     decoder(got).push(Buffer.concat(sink.written));
     expect(got.map((f) => f.payload.length)).toEqual(sizes);
     expect(got.every((f, i) => f.payload.every((byte) => byte === i + 1))).toBe(true);
+  });
+
+  it("uses its memory again once the stream has taken what was in it, and not before", async () => {
+    for (const takes of [true, false]) {
+      const sink = new Sink(takes);
+      const places = new Set<number>();
+      const buffers = new Set<ArrayBufferLike>();
+      const keep = sink.write.bind(sink);
+      sink.write = (bytes) => {
+        places.add(bytes.byteOffset);
+        buffers.add(bytes.buffer);
+        return keep(bytes);
+      };
+      const writer = new FrameWriter(systemRuntime, sink);
+      const count = 200;
+      for (let i = 0; i < count; i++) {
+        writer.write(FrameType.request, 1, i, Buffer.alloc(1_000, i));
+        await turn();
+      }
+      const got: Frame[] = [];
+      const decode = decoder(got);
+      for (const bytes of sink.written) decode.push(bytes);
+      expect(got.map((f) => [f.callId, f.payload[999]])).toEqual(
+        Array.from({ length: count }, (_, i) => [i, i]),
+      );
+      if (takes) expect([places.size, buffers.size]).toEqual([1, 1]);
+      else expect(buffers.size).toBeGreaterThan(3);
+    }
   });
 
   it("never sends what was not flushed before close", async () => {

@@ -177,8 +177,8 @@ const noSlab: Buffer = Buffer.alloc(0);
 
 /**
  * What goes out on one stream. The frames of one event-loop turn are gathered and written together, many of them in a
- * few growing parts. Payloads are copied, as a stream may hold on to what it was given after `write` has returned; no
- * part of a slab is used twice.
+ * few growing parts. Payloads are copied, as a stream may hold on to what it was given after `write` has returned; a
+ * part of a slab that it holds on to is not used again.
  */
 export class FrameWriter {
   readonly #runtime: Runtime;
@@ -287,14 +287,21 @@ export class FrameWriter {
     this.#framesFlushed = this.#framesWritten;
     if (this.#filled.length === 0) {
       const batch = this.#slab.subarray(this.#from, this.#to);
-      this.#from = this.#to;
-      this.#stream.write(batch);
+      this.#wrote(this.#stream.write(batch));
       return;
     }
     this.#seal();
     const filled = this.#filled;
     this.#filled = [];
-    for (const bytes of filled) this.#stream.write(bytes);
+    let isTaken = false;
+    for (const bytes of filled) isTaken = this.#stream.write(bytes);
+    this.#wrote(isTaken);
+  }
+
+  /** Nearly always the kernel takes all at once. */
+  #wrote(isTaken: boolean): void {
+    if (isTaken) this.#to = 0;
+    this.#from = this.#to;
   }
 
   #schedule(): void {

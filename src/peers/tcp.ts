@@ -1,7 +1,8 @@
 /** Byte streams over TCP. */
 import { connect, createServer, type OnReadOpts, type Server, type Socket } from "node:net";
-import { readAccepted } from "../accepted-socket.ts";
 import { messageOf, RingcacheError } from "../errors.ts";
+import { readAccepted } from "../sockets/accepted.ts";
+import { Sender } from "../sockets/sender.ts";
 import type { ByteStream, CloseReason, Listener, StreamHandlers, Transport } from "./transport.ts";
 
 /** After this much silence the kernel asks whether the other host is still there. */
@@ -58,20 +59,21 @@ class Slab implements OnReadOpts {
 
 class TcpStream implements ByteStream {
   readonly #socket: Socket;
+  readonly #sender: Sender;
   readonly remote: string;
 
   constructor(socket: Socket, remote: string) {
     this.#socket = socket;
+    this.#sender = new Sender(socket);
     this.remote = remote;
   }
 
   get queuedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#sender.unsentBytes;
   }
 
-  write(bytes: Uint8Array): boolean {
-    const socket = this.#socket;
-    return socket.writable && socket.write(bytes);
+  write(bytes: Buffer): boolean {
+    return !this.#socket.writable || this.#sender.send(bytes);
   }
 
   end(): void {
@@ -86,7 +88,6 @@ class TcpStream implements ByteStream {
 /** All but what is read. */
 function wire(socket: Socket, handlers: StreamHandlers): void {
   let error: Error | undefined;
-  socket.on("drain", () => handlers.drain?.());
   socket.on("error", (thrown: Error) => {
     error = thrown;
   });

@@ -8,8 +8,6 @@ export interface StreamHandlers {
   open?(): void;
   /** The bytes belong to the receiver and are never written to again. */
   data(bytes: Buffer): void;
-  /** The bytes that `write` held back are below the high-water mark again. */
-  drain?(): void;
   /** Called exactly once, also when the stream never opened. `refused`: nobody listens at that address. */
   close(reason: CloseReason): void;
 }
@@ -21,8 +19,8 @@ export interface CloseReason {
 }
 
 export interface ByteStream {
-  /** Queues the bytes in order. False: more than the high-water mark is queued, wait for `drain`. */
-  write(bytes: Uint8Array): boolean;
+  /** Queues the bytes in order. True: they, and all that was written before, may be used again; else they are read later. */
+  write(bytes: Buffer): boolean;
   /** Bytes that were written and have not yet been handed to the network. */
   readonly queuedBytes: number;
   /** Closes after what was written has been sent. */

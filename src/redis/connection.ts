@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 import { noBytes, Op } from "../cache/command.ts";
 import { messageOf } from "../errors.ts";
 import type { Timer } from "../runtime.ts";
+import { Sender } from "../sockets/sender.ts";
 import { type Batch, getName, setName } from "./batch.ts";
 import type { Call } from "./call.ts";
 import { CallQueue } from "./call-queue.ts";
@@ -16,7 +17,6 @@ import { commandOf, isOfHttp, keyRefusal, refusal } from "./dispatch.ts";
 import { Intake } from "./intake.ts";
 import { Found } from "./parser.ts";
 import type { ReadGroup } from "./read-group.ts";
-import { Sender } from "./sender.ts";
 import { Session } from "./session.ts";
 import type { ReplyWriter } from "./writer.ts";
 

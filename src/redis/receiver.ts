@@ -1,6 +1,6 @@
 /** Reads from a connection into a buffer that is used again and again; where {@link readAccepted} isn't possible, as a stream. */
 import type { Socket } from "node:net";
-import { readAccepted } from "../accepted-socket.ts";
+import { readAccepted } from "../sockets/accepted.ts";
 
 /** At first, and the most: a buffer that was filled is followed by a larger one, and after many reads that need less by a smaller one. */
 const sizeBytesMin = 4 * 1024;

@@ -35,7 +35,6 @@ class Cable implements Transport {
     return {
       open: () => this.cut || handlers.open?.(),
       data: (bytes) => this.cut || handlers.data(bytes),
-      drain: () => handlers.drain?.(),
       close: (reason) => handlers.close(reason),
     };
   }

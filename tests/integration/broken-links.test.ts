@@ -38,7 +38,6 @@ class BreakingTransport implements Transport {
   #breaking(handlers: StreamHandlers, stream: () => ByteStream): StreamHandlers {
     return {
       open: () => handlers.open?.(),
-      drain: () => handlers.drain?.(),
       close: (reason) => handlers.close(reason),
       data: (bytes) => {
         if (Math.random() >= breakChance) return handlers.data(bytes);

@@ -2,8 +2,6 @@
 import type { ByteStream, CloseReason, StreamHandlers } from "../../src/peers/transport.ts";
 import type { SimNode } from "./sim-runtime.ts";
 
-/** As node:net's. */
-const highWaterMarkBytes = 64 * 1024;
 /** Sent and not yet read by the other process: what the two kernels hold between them. */
 const windowBytes = 256 * 1024;
 
@@ -33,10 +31,12 @@ export class SimStream implements ByteStream {
   /** The other end; absent until the connection's first packet has reached it. */
   other: SimStream | undefined;
   queuedBytes = 0;
-  #pending: Uint8Array[] = [];
+  #pending: Buffer[] = [];
   #inWindowBytes = 0;
   #pumping = false;
-  #wantsDrain = false;
+  #writes = 0;
+  /** Some of the pending bytes are still the writer's. */
+  #keeps = false;
   #open = false;
   #ending = false;
   #finSent = false;
@@ -61,13 +61,15 @@ export class SimStream implements ByteStream {
     return this.#closed;
   }
 
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Buffer): boolean {
     if (this.#closed || this.#ending) return false;
     this.queuedBytes += bytes.length;
-    if (bytes.length > 0) this.#pending.push(bytes);
+    // A kernel may have no room for them: every second time they, and what follows, are read later.
+    this.#keeps ||= this.#writes++ % 2 === 1;
+    const isTaken = !this.#keeps;
+    if (bytes.length > 0) this.#pending.push(isTaken ? Buffer.from(bytes) : bytes);
     this.pump();
-    this.#wantsDrain ||= this.queuedBytes >= highWaterMarkBytes;
-    return !this.#wantsDrain;
+    return isTaken;
   }
 
   end(): void {
@@ -113,12 +115,7 @@ export class SimStream implements ByteStream {
       }
     }
     if (this.queuedBytes > 0) return;
-    if (this.#wantsDrain) {
-      this.#wantsDrain = false;
-      this.node.after(0, () => {
-        if (!this.#closed) this.handlers?.drain?.();
-      });
-    }
+    this.#keeps = false;
     if (this.#ending && !this.#finSent) {
       this.#finSent = true;
       this.#network.carry(this, 0, (other) => other.receiveFin());

@@ -16,7 +16,6 @@ class End {
       this.heard.push("data");
       this.pieces.push(bytes);
     },
-    drain: () => this.heard.push("drain"),
     close: (reason) => {
       this.heard.push("close");
       this.closes.push(reason);
@@ -144,20 +143,16 @@ describe("streams", () => {
     expect(accepted.flatMap((end) => end.heard)).toEqual(accepted.map(() => "close"));
   });
 
-  test("a reader that doesn't read pushes back, and drains once it does", async () => {
+  test("a reader that doesn't read lets bytes queue, and they go once it does", async () => {
     const [near, far] = await pair();
     b.pause();
-    let writes = 0;
-    while (near.stream.write(Buffer.alloc(10_000)) && writes < 1_000) writes++;
-    await pass(100);
-    expect(near.heard).toContain("drain");
     for (let i = 0; i < 100; i++) near.stream.write(Buffer.alloc(10_000));
     await pass(1_000);
     expect(near.stream.queuedBytes).toBeGreaterThan(500_000);
     b.resume();
     await pass(1_000);
     expect(near.stream.queuedBytes).toBe(0);
-    expect(Buffer.concat(far.pieces)).toHaveLength((writes + 1 + 100) * 10_000);
+    expect(Buffer.concat(far.pieces)).toHaveLength(100 * 10_000);
   });
 
   test("a slow link takes its time", async () => {
@@ -281,12 +276,19 @@ describe("faults", () => {
     expect(again.heard).toEqual(["open"]);
   });
 
-  test("bytes that are reused after they were written spoil what arrives", async () => {
+  test("bytes that are reused after they were written spoil what arrives, if the stream hadn't taken them", async () => {
     const [near, far] = await pair();
-    const bytes = Buffer.from("right");
-    near.stream.write(bytes);
-    bytes.fill("x");
+    for (const [text, isTaken] of [
+      ["right", true],
+      ["wrong", false],
+      ["wrong", false],
+    ] as const) {
+      const bytes = Buffer.from(text);
+      expect(near.stream.write(bytes)).toBe(isTaken);
+      bytes.fill("x");
+    }
     await pass(10);
-    expect(far.text).toBe("xxxxx");
+    expect(far.text).toBe("rightxxxxxxxxxx");
+    expect(near.stream.write(Buffer.from("."))).toBe(true);
   });
 });

@@ -17,7 +17,7 @@ class MemoryStream implements ByteStream {
     this.remote = remote;
   }
 
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Buffer): boolean {
     if (this.#ending || this.#over) return false;
     this.queuedBytes += bytes.length;
     this.#runtime.soon(() => {
@@ -25,7 +25,7 @@ class MemoryStream implements ByteStream {
       // Read only now, as TCP may: whoever reuses bytes that were written is found out.
       if (!this.#over) this.other?.receive(Buffer.from(bytes));
     });
-    return true;
+    return false;
   }
 
   receive(bytes: Buffer): void {

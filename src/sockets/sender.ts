@@ -1,10 +1,11 @@
 /**
- * Writes to an accepted connection. The kernel nearly always takes all at once, and yet a stream makes an object for each write to
+ * Writes to a connection. The kernel nearly always takes all at once, and yet a stream makes an object for each write to
  * wait for its end: that costs as much as finding a key. So writes go to the socket's handle, with one such object for all of them; only
  * one that the kernel didn't take keeps it. What follows such a one goes through the stream, and where Node isn't as
  * expected everything does.
  */
 import { Socket } from "node:net";
+import { getSystemErrorName } from "node:util";
 
 /** Node's own object for a write, which it doesn't export. */
 interface WriteRequest {
@@ -23,15 +24,15 @@ interface Handle {
 
 export class Sender {
   readonly #socket: Socket;
-  readonly #drained: () => void;
+  readonly #drained: (() => void) | undefined;
   /** Given to the handle, for later. */
   #laterBytes = 0;
 
   /** `drained`: what the kernel had not taken has been written. */
-  constructor(socket: Socket, drained: () => void) {
+  constructor(socket: Socket, drained?: () => void) {
     this.#socket = socket;
     this.#drained = drained;
-    socket.on("drain", drained);
+    if (drained !== undefined) socket.on("drain", drained);
   }
 
   /** Bytes that the kernel hasn't taken. */
@@ -43,14 +44,16 @@ export class Sender {
   send(bytes: Buffer): boolean {
     const socket = this.#socket;
     const handle = (socket as unknown as { _handle?: Handle | null })._handle;
-    const isNext = this.#laterBytes === 0 && socket.writableLength === 0 && !socket.writableEnded;
+    const isIdle = this.#laterBytes === 0 && socket.writableLength === 0;
+    const isNext = isIdle && !socket.writableEnded && !socket.connecting;
     if (!isNext || handle === undefined || handle === null || spare === undefined) {
       socket.write(bytes);
       return socket.writableLength === 0;
     }
     const request = spare;
-    if (handle.writeBuffer(request, bytes) !== 0) {
-      socket.destroy();
+    const failure = handle.writeBuffer(request, bytes);
+    if (failure !== 0) {
+      socket.destroy(failedWrite(failure));
       return true;
     }
     this.#laterBytes = handle.writeQueueSize;
@@ -59,8 +62,8 @@ export class Sender {
     request.buffer = bytes;
     request.oncomplete = (status) => {
       this.#laterBytes = 0;
-      if (status < 0) socket.destroy();
-      else this.#drained();
+      if (status < 0) socket.destroy(failedWrite(status));
+      else this.#drained?.();
     };
     return false;
   }
@@ -94,4 +97,9 @@ function requestClass(): (new () => WriteRequest) | undefined {
   }
   const isKnown = made?.constructor.name === "WriteWrap";
   return isKnown ? (made!.constructor as new () => WriteRequest) : undefined;
+}
+
+function failedWrite(status: number): Error {
+  const code = getSystemErrorName(status);
+  return Object.assign(new Error(`write ${code}`), { code });
 }
