@@ -27,13 +27,15 @@ export class ReplyWriter {
   protocol: Protocol;
   #buffer: Buffer;
   #size = 0;
-  /** The last of this buffer that was asked for: replies are often as long as those before. */
+  /** The last two of this buffer that were asked for: replies are often as long as those before, or say that nothing is there. */
   #view: Buffer;
+  #viewBefore: Buffer;
 
   constructor(protocol: Protocol = 2, sizeBytes = initialSizeBytes) {
     this.protocol = protocol;
     this.#buffer = Buffer.allocUnsafeSlow(sizeBytes);
     this.#view = this.#buffer;
+    this.#viewBefore = this.#buffer;
   }
 
   /** How many bytes are written and not yet taken. */
@@ -45,7 +47,9 @@ export class ReplyWriter {
   get bytes(): Buffer {
     const view = this.#view;
     if (view.length === this.#size) return view;
-    this.#view = this.#buffer.subarray(0, this.#size);
+    const before = this.#viewBefore;
+    this.#viewBefore = view;
+    this.#view = before.length === this.#size ? before : this.#buffer.subarray(0, this.#size);
     return this.#view;
   }
 
@@ -247,6 +251,7 @@ export class ReplyWriter {
   #use(buffer: Buffer): void {
     this.#buffer = buffer;
     this.#view = buffer;
+    this.#viewBefore = buffer;
   }
 }
 
