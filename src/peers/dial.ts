@@ -80,13 +80,14 @@ export class Dial implements StreamHandlers, FrameHandler, RequestsOwner {
     this.writer.flush();
   }
 
-  data(bytes: Buffer): void {
-    if (this.#over) return;
+  data(bytes: Buffer): boolean {
+    if (this.#over) return false;
     this.#bytesIn += bytes.length;
     try {
-      this.#decoder.push(bytes);
+      return this.#decoder.push(bytes);
     } catch (error) {
       this.invalid("FRAME_INVALID", messageOf(error));
+      return true;
     }
   }
 

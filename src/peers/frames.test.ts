@@ -133,6 +133,20 @@ describe("FrameDecoder", () => {
   });
 });
 
+describe("a chunk", () => {
+  const request = encodeFrame(FrameType.request, 0, 1, Buffer.alloc(50));
+  const reply = encodeFrame(FrameType.reply, 0, 1, Buffer.alloc(50));
+
+  it("is kept for a request that lies in it, not for replies, nor for what is collected", () => {
+    const decode = decoder([]);
+    expect(decode.push(Buffer.concat([reply, reply]))).toBe(false);
+    expect(decode.push(Buffer.concat([reply, request]))).toBe(true);
+    expect(decode.push(request.subarray(0, 30))).toBe(false);
+    expect(decode.push(Buffer.concat([request.subarray(30), reply.subarray(0, 7)]))).toBe(false);
+    expect(decode.push(Buffer.concat([reply.subarray(7), request]))).toBe(true);
+  });
+});
+
 describe("FrameWriter", () => {
   it("writes the few frames of one turn at once", async () => {
     const sink = new Sink();

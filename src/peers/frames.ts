@@ -94,18 +94,24 @@ export class FrameDecoder {
     this.#have = 0;
   }
 
-  /** Throws FRAME_INVALID for a frame that is too large, too short or of no known type; stopped from then on. */
-  push(chunk: Buffer): void {
+  /**
+   * Returns whether the chunk may still be referred to: a request's payload may be kept, a reply's may not. Throws FRAME_INVALID for
+   * a frame that is too large, too short or of no known type; stopped from then on.
+   */
+  push(chunk: Buffer): boolean {
     let at = this.#have === 0 ? 0 : this.#collect(chunk, 0);
     const end = chunk.length;
+    let isKept = false;
     while (!this.#stopped && end - at >= headerBytes) {
       const next = at + this.#frameBytes(readU32(chunk, at));
       this.#checkType(chunk[at + 4]!);
       if (next > end) break;
+      if (chunk[at + 4] !== FrameType.reply) isKept = true;
       this.#deliver(chunk, at, next);
       at = next;
     }
     if (at < end && !this.#stopped) this.#collect(chunk, at);
+    return isKept;
   }
 
   /** Adds to the frame that spans chunks, and delivers it once it is whole. Returns where in `chunk` it stopped. */

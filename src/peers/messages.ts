@@ -24,7 +24,7 @@ export type RequestHandler = (request: IncomingRequest) => void;
 
 /** The two possible ends of a call; exactly one of them is called, exactly once, never within `call` itself. */
 export interface CallHandler {
-  /** A view into the bytes received: copy what is kept. */
+  /** A view that is valid during the call only: copy what is kept. */
   reply(payload: Buffer): void;
   /**
    * PEER_REFUSED, PEER_UNREACHABLE, OVERLOADED, CLOSED: the request was never sent, outcome `none`.

@@ -2,9 +2,11 @@ import { afterEach, expect, test } from "vitest";
 import { tcpTransport } from "./tcp.ts";
 import type { ByteStream, Listener, StreamHandlers } from "./transport.ts";
 
-/** Keeps what it is given, as it is given. */
+/** Keeps what it is given, as it is given, or a copy of it. */
 class End implements StreamHandlers {
+  keeps = true;
   readonly chunks: Buffer[] = [];
+  readonly places = new Set<number>();
   size = 0;
   isOpen = false;
   isClosed = false;
@@ -13,9 +15,11 @@ class End implements StreamHandlers {
     this.isOpen = true;
   }
 
-  data(bytes: Buffer): void {
-    this.chunks.push(bytes);
+  data(bytes: Buffer): boolean {
+    this.chunks.push(this.keeps ? bytes : Buffer.from(bytes));
+    this.places.add(bytes.byteOffset);
     this.size += bytes.length;
+    return this.keeps;
   }
 
   close(): void {
@@ -80,4 +84,19 @@ test("an end that closes is told to the other one", async () => {
   nearStream.end();
   await until(() => far.isClosed && near.isClosed);
   expect(Buffer.concat(far.chunks).toString()).toBe("last");
+});
+
+test("what isn't kept is written over by the next read, on both ends", async () => {
+  const { near, far, nearStream, farStream } = await pair();
+  for (const end of [near, far]) end.keeps = false;
+  const total = 100_000;
+  for (let sent = 0; sent < total; sent += 1_000) {
+    nearStream.write(numbered(sent, 1_000));
+    farStream.write(numbered(sent, 1_000));
+    await until(() => near.size === sent + 1_000 && far.size === sent + 1_000);
+  }
+  for (const end of [near, far]) {
+    expect(Buffer.concat(end.chunks).equals(numbered(0, total))).toBe(true);
+    expect(end.places.size).toBe(1);
+  }
 });

@@ -35,24 +35,23 @@ const slabSizeBytes = 64 * 1024;
 /** With less room than that a new one is begun. */
 const readSizeBytesMin = 16 * 1024;
 
-/** Where the next read goes: nothing is ever overwritten, so what was read may be kept. */
+/** Where the next read goes: over what was read last, unless that is kept. */
 class Slab implements OnReadOpts {
-  readonly #received: (bytes: Buffer) => void;
+  readonly #received: (bytes: Buffer) => boolean;
   #free: Buffer = Buffer.allocUnsafeSlow(slabSizeBytes);
 
-  constructor(received: (bytes: Buffer) => void) {
+  /** `received`: returns whether the bytes are kept. */
+  constructor(received: (bytes: Buffer) => boolean) {
     this.#received = received;
   }
 
   readonly buffer = (): Buffer => this.#free;
 
   readonly callback = (count: number): boolean => {
-    const bytes = this.#free.subarray(0, count);
-    this.#free =
-      this.#free.length - count < readSizeBytesMin
-        ? Buffer.allocUnsafeSlow(slabSizeBytes)
-        : this.#free.subarray(count);
-    this.#received(bytes);
+    const free = this.#free;
+    if (!this.#received(free.subarray(0, count))) return true;
+    const isSpent = free.length - count < readSizeBytesMin;
+    this.#free = isSpent ? Buffer.allocUnsafeSlow(slabSizeBytes) : free.subarray(count);
     return true;
   };
 }
@@ -130,7 +129,7 @@ export const tcpTransport: Transport = {
       handlers = accept(new TcpStream(socket, `${socket.remoteAddress}:${socket.remotePort}`));
       wire(socket, handlers);
       if (socket !== accepted) return;
-      accepted.on("data", (bytes: Buffer) => handlers.data(bytes));
+      accepted.on("data", (bytes: Buffer) => void handlers.data(bytes));
       accepted.resume();
     });
     await listening(server, host, port);

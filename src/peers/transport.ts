@@ -6,8 +6,8 @@
 export interface StreamHandlers {
   /** The stream is open; only for streams that this side connected. */
   open?(): void;
-  /** The bytes belong to the receiver and are never written to again. */
-  data(bytes: Buffer): void;
+  /** Returns whether the bytes are kept: if so they are never written to again, else they may be at once. */
+  data(bytes: Buffer): boolean;
   /** Called exactly once, also when the stream never opened. `refused`: nobody listens at that address. */
   close(reason: CloseReason): void;
 }

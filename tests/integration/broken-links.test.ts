@@ -42,7 +42,8 @@ class BreakingTransport implements Transport {
       data: (bytes) => {
         if (Math.random() >= breakChance) return handlers.data(bytes);
         this.broken++;
-        return stream().destroy();
+        stream().destroy();
+        return false;
       },
     };
   }

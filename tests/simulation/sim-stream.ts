@@ -110,7 +110,8 @@ export class SimStream implements ByteStream {
           // The window opens when the process reads, not when its kernel has received.
           this.#inWindowBytes -= piece.length;
           if (this.queuedBytes > 0) this.pump();
-          other.handlers?.data(piece);
+          // As the next read would write over it.
+          if (other.handlers?.data(piece) === false) piece.fill(0xee);
         });
       }
     }

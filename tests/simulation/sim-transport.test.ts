@@ -15,6 +15,7 @@ class End {
     data: (bytes) => {
       this.heard.push("data");
       this.pieces.push(bytes);
+      return true;
     },
     close: (reason) => {
       this.heard.push("close");

@@ -29,7 +29,9 @@ class MemoryStream implements ByteStream {
   }
 
   receive(bytes: Buffer): void {
-    if (!this.#over) this.handlers?.data(bytes);
+    if (this.#over) return;
+    // As the next read would write over them.
+    if (this.handlers?.data(bytes) === false) bytes.fill(0xee);
   }
 
   end(): void {
