@@ -202,7 +202,9 @@ export class Health {
         row.incoming === "" &&
         row.backups.length === row.wanted.length &&
         row.wanted.every((id) => row.backups.includes(id)) &&
-        [row.owner, ...row.backups].every((id) => this.#holds(id));
+        [row.owner, ...row.backups].every((id) => this.#holds(id)) &&
+        // The store may have gone in the moment in which it took the table, before anyone heard of it.
+        nodes.some(({ cache }) => (cache?.ring.table.rows[partition]?.term ?? 0) >= row.term);
       if (!steady) this.#troubledAtMs[partition] = this.#nowMs;
     });
   }
