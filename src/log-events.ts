@@ -97,7 +97,7 @@ export const logEvents = {
     level: "error",
     fields: { members: "those who go on" },
     meaning:
-      "This node is cut off from most of the others: it drops what it has, and joins again when it reaches them.",
+      "This node is cut off from those that go on, and has no copy that they lack: it drops what it has, and joins again when it reaches them.",
   },
   fenced: {
     level: "error",
