@@ -348,7 +348,7 @@ export class Ring extends RingEmitter {
         // It was fenced and isn't back, so it holds nothing, and now that it leaves it doesn't come back either.
         memberOf(this.table, this.nodeId)?.incarnation !== this.incarnation ||
         this.#standing.membership.isGone(this.#standing.membership.self) ||
-        (this.#standing.membership.leaseHolds && !this.#standing.hasOthers());
+        this.#standing.isLast();
       await this.#waitFor(drained, this.config.drainTimeoutMs, "every partition to be handed over");
     } catch (error) {
       const partitions = this.ownedPartitions().length;

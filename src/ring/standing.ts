@@ -58,6 +58,8 @@ export class Standing {
   readonly #proofs = new Set<string>();
   /** When each of the latest tables that made this node wait was first acted on. */
   readonly #waits = new Map<number, number>();
+  /** This node seems to be the last; confirmed once a table that was the latest since has said so. */
+  #alone: { isConfirmed: boolean } | undefined;
   #timer: Timer | undefined;
 
   constructor(options: StandingOptions) {
@@ -207,6 +209,26 @@ export class Standing {
     const isKnown = (member: Member): boolean => known.has(member.id) || this.membership.isGone(member);
     const named = livingMembers(tables.table).filter((member) => !isKnown(member));
     return [...records, ...named].some(({ id, leaving }) => !leaving && id !== self.id);
+  }
+
+  /**
+   * Whether nobody else stays. A lease doesn't say that nobody has come since it was given, so the store is asked for the latest
+   * table first: to be called again until it is true, or somebody is there.
+   */
+  isLast(): boolean {
+    if (!this.membership.leaseHolds || this.hasOthers()) {
+      this.#alone = undefined;
+      return false;
+    }
+    if (this.#alone === undefined) {
+      const alone = { isConfirmed: false };
+      this.#alone = alone;
+      const confirmed = (): void => {
+        alone.isConfirmed = true;
+      };
+      this.#options.tables.confirm().then(confirmed, () => undefined);
+    }
+    return this.#alone.isConfirmed;
   }
 
   stop(): void {

@@ -43,6 +43,20 @@ test("a node that leaves and hasn't seen the others' records yet hands over firs
   expect(report.violations).toEqual([]);
 });
 
+test("a node that leaves and hasn't heard of those that came since hands over first", async () => {
+  const schedule: Fault[] = [
+    { kind: "leave", atMs: 1_210, node: 299, other: 283, forMs: 0, size: 0 },
+    { kind: "cut-store", atMs: 1_438, node: 318, other: 458, forMs: 226, size: 0 },
+    { kind: "join", atMs: 1_483, node: 747, other: 745, forMs: 0, size: 3 },
+    { kind: "store-gap", atMs: 1_865, node: 876, other: 449, forMs: 2_481, size: 0 },
+    { kind: "kill", atMs: 3_151, node: 521, other: 317, forMs: 0, size: 0 },
+    { kind: "leave", atMs: 3_209, node: 618, other: 236, forMs: 0, size: 0 },
+  ];
+  const report = await runScenario(5_033_526, { schedule });
+  expect(report.settings.backups).toBe(0);
+  expect(report.violations).toEqual([]);
+});
+
 test("a node that takes a partition over while it is cut off from the store leaves a copy where it came from", async () => {
   const report = await runScenario(1_045_128);
   expect(report.settings.backups).toBe(0);
