@@ -148,6 +148,8 @@ export class Faults {
     const node = up[fault.node % up.length]!;
     if (this.#options.careful && !this.#health.remains([node.id])) return "nobody well would stay";
     if (this.#options.careful && this.#health.wouldTear(node.id)) return "either of two might give up";
+    // Nor would it know of those that wait until they reach it: it would leave as the last.
+    if (this.#options.careful && this.#health.isTorn) return "it may be the one of two that has everything";
     // With it may go the last that isn't in an owner's zone: then a partition is to have one copy less.
     if (this.#options.careful && this.#cluster.hasZones && this.#health.hasFailures) {
       return "the others may all be in one zone";
