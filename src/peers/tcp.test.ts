@@ -100,3 +100,14 @@ test("what isn't kept is written over by the next read, on both ends", async () 
     expect(end.places.size).toBe(1);
   }
 });
+
+test("what is written once the stream ends is not taken, and leaves alone what is still to be sent", async () => {
+  const { far, nearStream } = await pair();
+  const sent = numbered(0, 16 * 1024 * 1024);
+  expect(nearStream.write(sent)).toBe(false);
+  nearStream.end();
+  expect(nearStream.write(numbered(0, 10))).toBe(false);
+  await until(() => far.isClosed);
+  expect(far.size).toBe(sent.length);
+  expect(Buffer.concat(far.chunks).equals(sent)).toBe(true);
+});

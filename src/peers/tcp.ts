@@ -72,7 +72,7 @@ class TcpStream implements ByteStream {
   }
 
   write(bytes: Buffer): boolean {
-    return !this.#socket.writable || this.#sender.send(bytes);
+    return this.#socket.writable && this.#sender.send(bytes);
   }
 
   end(): void {

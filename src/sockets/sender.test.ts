@@ -101,3 +101,18 @@ test.each([0, muchBytes])(
     expect(drains).toBe(0);
   },
 );
+
+test("what is sent before the connection is there goes once it is", async () => {
+  const { port } = server.address() as AddressInfo;
+  const accepted = once(server, "connection");
+  const young = connect(port, "127.0.0.1");
+  const early = new Sender(young);
+  expect(early.send(numbered(0, 100))).toBe(false);
+  expect(early.unsentBytes).toBe(100);
+  const [other] = (await accepted) as [Socket];
+  const [chunk] = (await once(other, "data")) as [Buffer];
+  expect(chunk.equals(numbered(0, 100))).toBe(true);
+  expect(early.unsentBytes).toBe(0);
+  expect(early.send(numbered(100, 10))).toBe(true);
+  for (const socket of [young, other]) socket.destroy();
+});
