@@ -1,5 +1,5 @@
 /** Which members can go on together when some can't reach others. */
-import type { Row } from "./table.ts";
+import { type Holders, isHeldBy } from "./table.ts";
 
 export interface Reachability {
   readonly id: string;
@@ -10,9 +10,6 @@ export interface Reachability {
   /** It has no copies, whatever the table says. */
   readonly isNewcomer?: boolean;
 }
-
-/** Who holds everything of a partition. */
-type Holders = Pick<Row, "owner" | "backups">;
 
 /**
  * The ids of the members that go on together, connected directly or through one another: of all such sets the one that
@@ -27,15 +24,16 @@ export function mainComponent(
 ): ReadonlySet<string> {
   const components = connected(members);
   if (components.length <= 1) return components[0] ?? new Set();
-  const staying = new Set(members.filter(({ leaving }) => leaving !== true).map(({ id }) => id));
-  const newcomers = new Set(members.filter(({ isNewcomer }) => isNewcomer === true).map(({ id }) => id));
-  const ranked = components.map((component) => ({
-    component,
-    copies: rows.filter(({ owner, backups }) =>
-      [owner, ...backups].some((id) => component.has(id) && !newcomers.has(id)),
-    ).length,
-    staying: [...component].filter((id) => staying.has(id)).length,
-  }));
+  const byId = new Map(members.map((member) => [member.id, member]));
+  const ranked = components.map((component) => {
+    const all = [...component].map((id) => byId.get(id)!);
+    const holders = new Set(all.filter(({ isNewcomer }) => isNewcomer !== true).map(({ id }) => id));
+    return {
+      component,
+      copies: rows.filter((row) => isHeldBy(row, holders)).length,
+      staying: all.filter(({ leaving }) => leaving !== true).length,
+    };
+  });
   return ranked.reduce((main, other) => {
     // Those that leave count only where the others don't decide: they still hold what they have not handed over.
     const more =

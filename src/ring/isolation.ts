@@ -11,7 +11,7 @@ import { mainComponent, type Reachability } from "./components.ts";
 import { type Contacts, pingIntervalMs } from "./contacts.ts";
 import type { Reach } from "./member-record.ts";
 import type { Membership } from "./membership.ts";
-import { memberOf, type Row, type Table } from "./table.ts";
+import { holds, isHeldBy, memberOf, type Table } from "./table.ts";
 
 /** Times in a row that a node must find itself outside. */
 const evaluationsMin = 3;
@@ -129,7 +129,8 @@ export class Isolation {
     const evaluations = this.#tick - this.#outsideSinceTick + 1;
     const outsideMs = this.#sinceMs(this.#outsideSinceTick);
     if (this.#isolated || evaluations < evaluationsMin || outsideMs < outsideHeartbeats * heartbeatMs) return;
-    if (tables.table.rows.some((row) => isLastCopy(row, id, main))) return;
+    // It has a copy that none of those has.
+    if (tables.table.rows.some((row) => holds(row, id) && !isHeldBy(row, main))) return;
     this.#isolate(main);
   }
 
@@ -173,10 +174,4 @@ export class Isolation {
     if (!graph.includes(self)) graph.push(self);
     return mainComponent(graph, tables.table.rows);
   }
-}
-
-/** Whether the member has a copy that none of `main` has. */
-function isLastCopy({ owner, backups }: Row, id: string, main: ReadonlySet<string>): boolean {
-  const holders = [owner, ...backups];
-  return holders.includes(id) && !holders.some((holder) => main.has(holder));
 }

@@ -117,8 +117,16 @@ export function isAtRest(table: Table): boolean {
   );
 }
 
-function holds(row: Row, id: string): boolean {
-  return row.owner === id || row.backups.includes(id);
+/** Who has everything of a partition. */
+export type Holders = Pick<Row, "owner" | "backups">;
+
+export function holds({ owner, backups }: Holders, id: string): boolean {
+  return owner === id || backups.includes(id);
+}
+
+/** Whether one of those has everything of the partition. */
+export function isHeldBy({ owner, backups }: Holders, ids: ReadonlySet<string>): boolean {
+  return ids.has(owner) || backups.some((id) => ids.has(id));
 }
 
 export function livingMembers(table: Table): Member[] {
