@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { everything, profiles } from "./profiles.ts";
 import { runScenario } from "./scenario.ts";
-import type { Fault } from "./schedule.ts";
+import { type Fault, parseSchedule } from "./schedule.ts";
 
 const profile = { ...everything, backups: [1], reckless: 0 };
 const hourMs = 3_600_000;
@@ -33,25 +33,25 @@ test("a table that only one of two has seen when NATS goes away gets to the othe
 });
 
 test("a node that leaves and hasn't seen the others' records yet hands over first", async () => {
-  const schedule: Fault[] = [
-    { kind: "join", atMs: 3, node: 998, other: 115, forMs: 0, size: 1 },
-    { kind: "store-stop", atMs: 634, node: 649, other: 472, forMs: 5_822, size: 0 },
-    { kind: "leave", atMs: 1_684, node: 557, other: 596, forMs: 0, size: 0 },
-  ];
+  const schedule = parseSchedule(`
+    3 join node=998 other=115 size=1
+    634 store-stop node=649 other=472 for=5822
+    1684 leave node=557 other=596
+  `);
   const report = await runScenario(401_459, { schedule });
   expect(report.settings.backups).toBe(0);
   expect(report.violations).toEqual([]);
 });
 
 test("a node that leaves and hasn't heard of those that came since hands over first", async () => {
-  const schedule: Fault[] = [
-    { kind: "leave", atMs: 1_210, node: 299, other: 283, forMs: 0, size: 0 },
-    { kind: "cut-store", atMs: 1_438, node: 318, other: 458, forMs: 226, size: 0 },
-    { kind: "join", atMs: 1_483, node: 747, other: 745, forMs: 0, size: 3 },
-    { kind: "store-gap", atMs: 1_865, node: 876, other: 449, forMs: 2_481, size: 0 },
-    { kind: "kill", atMs: 3_151, node: 521, other: 317, forMs: 0, size: 0 },
-    { kind: "leave", atMs: 3_209, node: 618, other: 236, forMs: 0, size: 0 },
-  ];
+  const schedule = parseSchedule(`
+    1210 leave node=299 other=283
+    1438 cut-store node=318 other=458 for=226
+    1483 join node=747 other=745 size=3
+    1865 store-gap node=876 other=449 for=2481
+    3151 kill node=521 other=317
+    3209 leave node=618 other=236
+  `);
   const report = await runScenario(5_033_526, { schedule });
   expect(report.settings.backups).toBe(0);
   expect(report.violations).toEqual([]);
