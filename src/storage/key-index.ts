@@ -1,5 +1,5 @@
 /**
- * Where each key's record is: extendible hashing (Fagin et al., 1979) over pages of at most a thousand entries, so that growing
+ * Where each key's record is: extendible hashing (Fagin et al., 1979) over pages of at most 1,156 entries, so that growing
  * is done page by page and no step touches more than one. A page is an open-addressed table with linear probing whose entries
  * lie in the order of their hashes; it grows by a quarter, so it is never much larger than it must be.
  */

@@ -78,12 +78,36 @@ test("smaller blocks are cut from a larger one until it is used up", () => {
 
 test("a table that came back is given out again, empty", () => {
   const memory = new StoreMemory();
-  const table = memory.takeTable(640);
-  table.fill(7);
-  memory.giveTable(table);
-  const again = memory.takeTable(640);
-  expect(again).toBe(table);
+  const [one, two] = [memory.takeTable(680), memory.takeTable(680)];
+  one.fill(7);
+  memory.giveTable(one);
+  const again = memory.takeTable(680);
+  expect(again).toBe(one);
   expect(again.every((slot) => slot === 0)).toBe(true);
+  expect(two.every((slot) => slot === 0)).toBe(true);
+});
+
+test("what tables of one size give up holds something else", () => {
+  const memory = new StoreMemory();
+  for (const slots of tableSlots) {
+    // More than fit in one block, whatever their size.
+    const tables = Array.from({ length: 600 }, () => memory.takeTable(slots));
+    expect(new Set(tables).size).toBe(600);
+    for (const table of tables.filter((_, i) => i % 3 === 1)) memory.giveTable(table);
+    for (const table of tables.filter((_, i) => i % 3 !== 1)) memory.giveTable(table);
+    expect(memory.costBytes).toBe(0);
+  }
+  const { pieceBytes } = memory;
+  const blocks = Array.from({ length: pieceBytes / 65_536 }, () => memory.take(65_536));
+  expect(memory.pieceBytes).toBe(pieceBytes);
+  expect(blocks).toHaveLength(pieceBytes / 65_536);
+});
+
+test("tables of each size fill a block but for 2 %", () => {
+  for (const slots of tableSlots) {
+    const tableBytes = slots * 8;
+    expect((65_536 % tableBytes) / 65_536).toBeLessThan(0.025);
+  }
 });
 
 test("without a limit there is never an excess, and the limit can be changed", () => {

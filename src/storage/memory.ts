@@ -24,10 +24,22 @@ const largest = blockBytes.length - 1;
 const pieceBytesMin = blockBytesMax;
 const pieceBytesMax = 4 * 1024 * 1024;
 
-/** A table's number of slots. A slot is 8 bytes; a page of an index grows from one to the next. */
-export const tableSlots = [16, 32, 64, 128, 256, 384, 512, 640, 800, 1_000, 1_216] as const;
-/** Tables of one size that are kept for the next one that needs it. */
-const spareTablesMax = 64;
+/** A table's number of slots. A page of an index grows from one to the next; of each, as many as fit fill a slab but for 2 %. */
+export const tableSlots = [16, 32, 64, 128, 256, 384, 512, 680, 800, 1_000, 1_168, 1_360] as const;
+const slotBytes = 8;
+
+/**
+ * A block of the largest size, cut into tables of one size. The pages of all indexes grow at nearly the same time, as hashes are
+ * spread evenly: so slabs of one size empty, and their blocks hold something else, where single tables would leave holes.
+ */
+interface Slab {
+  readonly block: Buffer;
+  /** Tables that came back. */
+  readonly free: Int32Array[];
+  /** Tables that were cut from it so far, and those that are given out. */
+  cut: number;
+  used: number;
+}
 
 export class StoreMemory {
   /** In bytes; Infinity for none. What is in use may pass it: those who write look at {@link excessBytes}. */
@@ -43,7 +55,9 @@ export class StoreMemory {
   readonly #free: Map<number, Buffer>[] = blockBytes.map(() => new Map());
   /** By class, places at which blocks became free, the last one last; some of them aren't free any more. */
   readonly #places: number[][] = blockBytes.map(() => []);
-  readonly #tables: Int32Array[][] = tableSlots.map(() => []);
+  /** By size of their tables, slabs with room for more, and all by where their blocks begin. */
+  readonly #roomy: Slab[][] = tableSlots.map(() => []);
+  readonly #slabs = new Map<number, Slab>();
 
   constructor(limitBytes: number = Number.POSITIVE_INFINITY) {
     this.limitBytes = limitBytes;
@@ -95,15 +109,32 @@ export class StoreMemory {
 
   /** A table of so many slots, all zero. */
   takeTable(slots: number): Int32Array {
-    this.#usedBytes += slots * 8;
-    const spare = this.#tables[tableSlots.indexOf(slots as 16)]?.pop();
-    return spare === undefined ? new Int32Array(slots * 2) : spare.fill(0);
+    this.#usedBytes += slots * slotBytes;
+    const roomy = this.#roomy[sizeOf(slots)];
+    if (roomy === undefined) return new Int32Array(slots * 2);
+    const slab = roomy.at(-1) ?? this.#openSlab(roomy);
+    const { block, free } = slab;
+    const at = block.byteOffset + slab.cut * slots * slotBytes;
+    const table = free.pop() ?? new Int32Array(block.buffer, at, slots * 2);
+    if (slab.used++ === slab.cut) slab.cut++;
+    if (slab.used === tablesIn(slots)) roomy.pop();
+    return table.fill(0);
   }
 
   giveTable(table: Int32Array): void {
-    this.#usedBytes -= table.length * 4;
-    const spare = this.#tables[tableSlots.indexOf((table.length / 2) as 16)];
-    if (spare !== undefined && spare.length < spareTablesMax) spare.push(table);
+    this.#usedBytes -= table.byteLength;
+    const slots = table.length / 2;
+    const roomy = this.#roomy[sizeOf(slots)];
+    if (roomy === undefined) return;
+    const place = this.#placeOf(table);
+    const from = place - (place % blockBytesMax);
+    const slab = this.#slabs.get(from)!;
+    slab.free.push(table);
+    if (slab.used-- === tablesIn(slots)) roomy.push(slab);
+    if (slab.used > 0) return;
+    roomy.splice(roomy.indexOf(slab), 1);
+    this.#slabs.delete(from);
+    this.#give(largest, slab.block);
   }
 
   /** Counts memory that was had elsewhere (negative: given back). */
@@ -149,8 +180,15 @@ export class StoreMemory {
     this.#give(size + 1, Buffer.from(block.buffer, from, 4 * length));
   }
 
-  #placeOf(block: Buffer): number {
-    return this.#bases.get(block.buffer)! + block.byteOffset;
+  #openSlab(roomy: Slab[]): Slab {
+    const slab: Slab = { block: this.#block(largest), free: [], cut: 0, used: 0 };
+    this.#slabs.set(this.#placeOf(slab.block), slab);
+    roomy.push(slab);
+    return slab;
+  }
+
+  #placeOf({ buffer, byteOffset }: Uint8Array | Int32Array): number {
+    return this.#bases.get(buffer)! + byteOffset;
   }
 
   /**
@@ -169,4 +207,13 @@ export class StoreMemory {
 
 function classOf(sizeBytes: number): number {
   return (21 - Math.clz32(sizeBytes)) >> 1;
+}
+
+/** The place among the {@link tableSlots}; -1: it is none of them. */
+function sizeOf(slots: number): number {
+  return (tableSlots as readonly number[]).indexOf(slots);
+}
+
+function tablesIn(slots: number): number {
+  return Math.floor(blockBytesMax / (slots * slotBytes));
 }
