@@ -6,7 +6,7 @@ export default defineConfig({
     // Real processes share two cores: one file at a time keeps their clocks honest.
     maxWorkers: 2,
     testTimeout: 30_000,
-    hookTimeout: 60_000,
+    hookTimeout: 120_000,
     // A page on two busy cores may take its time.
     expect: { poll: { timeout: 15_000 } },
   },

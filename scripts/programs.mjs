@@ -126,7 +126,8 @@ function isExecutable(path) {
 function versionOf(path, { name, advice }) {
   const { status, stdout, stderr, error } = spawnSync(path, ["--version"], {
     encoding: "utf8",
-    timeout: 10_000,
+    // The first start reads a browser's some hundred MB from the disk: 8 s were seen, on a slower disk more than 10.
+    timeout: 120_000,
   });
   const version = /v?=?(\d+\.\d+\.\d+\S*)/.exec(`${stdout ?? ""}${stderr ?? ""}`)?.[1];
   if (status !== 0 || version === undefined) {

@@ -32,13 +32,18 @@ check("Package", "publint", "publint", ["--strict"]);
 
 step("Programs that the tests run");
 const programs = await import("./programs.mjs");
-const found = {
-  NATS_SERVER: programs.ensureNatsServer(),
-  REDIS_SERVER: programs.ensureRedisServer(),
-  PROMETHEUS: programs.ensurePrometheus(),
-  PROMTOOL: programs.ensurePromtool(),
-  CHROMIUM: programs.ensureChromium(),
-};
+let found;
+try {
+  found = {
+    NATS_SERVER: programs.ensureNatsServer(),
+    REDIS_SERVER: programs.ensureRedisServer(),
+    PROMETHEUS: programs.ensurePrometheus(),
+    PROMTOOL: programs.ensurePromtool(),
+    CHROMIUM: programs.ensureChromium(),
+  };
+} catch (error) {
+  fail(error.message);
+}
 for (const { path, version } of Object.values(found)) console.log(`${path}, version ${version}`);
 
 const counts = { passed: 0, failed: 0, skipped: 0 };

@@ -27,7 +27,8 @@ function chromiumPath(): string {
 
 export function launchBrowser(): Promise<Browser> {
   // Chromium refuses to sandbox itself for root, as which containers often run.
-  return chromium.launch({ executablePath: chromiumPath(), args: ["--no-sandbox"] });
+  // It is read from the disk first, which may be slow.
+  return chromium.launch({ executablePath: chromiumPath(), args: ["--no-sandbox"], timeout: 60_000 });
 }
 
 /** An open page, with what it said, asked for and failed at. */
