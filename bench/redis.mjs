@@ -4,6 +4,7 @@
  * The node runs as in production but for its copies: `ringcache start --backups 0`, a real nats-server.
  * - `throughput` is what the load got, `server CPU time` what an operation cost the process that serves it. With two cores and the load
  *   on one of them, only the latter says what a server could do with a core of its own.
+ * - `plain server`: a few lines over node:net (`workers/plain-redis.mjs`), against Redis too: what Node is good for at the least.
  * - `through a node that doesn't own them`: GET of keys that another node owns, against the same through their owner. CPU time:
  *   that of both nodes together.
  * - `two nodes`: `redis-benchmark --cluster`, which asks every key of its owner, against one node. On two cores the load takes what
@@ -13,13 +14,15 @@ import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { compare, measure } from "./support/compare.mjs";
 import { cpuMicrosOf } from "./support/cpu.mjs";
-import { startNats, startProgram, startServer } from "./support/processes.mjs";
+import { startNats, startProgram, startServer, startWorker } from "./support/processes.mjs";
 import { settled } from "./support/settle.mjs";
 
 const connections = 50;
 const valueBytes = 100;
 const keyCount = 1_000_000;
 const tests = ["GET", "SET", "INCR", "MSET"];
+/** What the plain server knows. */
+const plainTests = ["GET", "SET"];
 const pipelines = [1, 16];
 /** Where a benchmark's keys are if they have this tag; see {@link tagOf}. */
 const key = (tag) => `key:${tag}__rand_int__`;
@@ -42,23 +45,33 @@ export async function run(plan) {
   const results = [];
   const node = { port: single.redisPort, processes: [single.worker] };
   const reference = { port: redis.port, processes: [redis] };
-  for (const server of [node, reference]) await fill(server);
+  const worker = startWorker("the plain server", "plain-redis.mjs");
+  const plain = { port: await worker.call("listen"), processes: [worker] };
+  for (const server of [node, reference, plain]) await fill(server);
   for (const pipeline of pipelines) {
-    for (const test of tests) results.push(...(await against(plan, test, pipeline, node, reference)));
+    for (const test of tests)
+      results.push(...(await against(plan, test, pipeline, { node, reference, plain })));
   }
   results.push(...(await clustered(plan, nats, platform, node)));
   return results;
 }
 
-async function against(plan, test, pipeline, node, reference) {
+async function against(plan, test, pipeline, { node, reference, plain }) {
   const subject = (server) => ({
     servers: server.processes,
     processes: server.processes,
     run: (seconds) => load(server, { test, pipeline, seconds }),
   });
-  const measured = await measure({ node: subject(node), redis: subject(reference) }, plan);
+  const isPlain = plainTests.includes(test);
+  const subjects = { node: subject(node), redis: subject(reference) };
+  if (isPlain) subjects.plain = subject(plain);
+  const measured = await measure(subjects, plan);
   const target = pipeline === 1 ? 1 : 0.9;
-  return pair(`${test}, pipeline ${pipeline}, against Redis`, measured.node, measured.redis, target);
+  const name = `${test}, pipeline ${pipeline}`;
+  const results = pair(`${name}, against Redis`, measured.node, measured.redis, target);
+  if (isPlain)
+    results.push(...pair(`${name}, plain server against Redis`, measured.plain, measured.redis, null));
+  return results;
 }
 
 /** Throughput, and operations per second of CPU time: both are better when they are more. */
