@@ -110,6 +110,21 @@ test("tables of each size fill a block but for 2 %", () => {
   }
 });
 
+test("room that tables have left in their blocks counts as used, but for a twentieth of the limit", () => {
+  const limitBytes = 32 * 1024 * 1024;
+  const memory = new StoreMemory(limitBytes);
+  // Eight fill a block, but for 1,536 bytes.
+  const count = 8 * 512;
+  const tables = Array.from({ length: count }, () => memory.takeTable(1_000));
+  const usedBytes = count * 8_000;
+  expect([memory.usedBytes, memory.costBytes]).toEqual([usedBytes, usedBytes]);
+  for (const table of tables.filter((_, i) => i % 8 !== 0)) memory.giveTable(table);
+  expect(memory.usedBytes).toBe(usedBytes / 8);
+  expect(memory.costBytes).toBe(limitBytes - limitBytes / 20);
+  for (const table of tables.filter((_, i) => i % 8 === 0)) memory.giveTable(table);
+  expect([memory.usedBytes, memory.costBytes]).toEqual([0, 0]);
+});
+
 test("without a limit there is never an excess, and the limit can be changed", () => {
   const memory = new StoreMemory();
   memory.take(65_536);

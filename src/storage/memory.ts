@@ -9,10 +9,11 @@ const reserveParts = 64;
 /** What V8 and the allocator need for a block beside its bytes, measured. */
 const blockObjectBytes = 224;
 /**
- * Of so many parts of the limit, one may be quarters that nothing is in, of blocks that are in use otherwise. What there is more of them
- * counts as in use: it takes memory, and large blocks can't be made of it.
+ * Of so many parts of the limit, one may be quarters that nothing is in, of blocks that are in use otherwise, and one the room in slabs, which
+ * may be a block for each size of tables in any case. What there is more of them counts as in use: it takes memory, and large blocks can't be
+ * made of it.
  */
-const quartersParts = 20;
+const idleParts = 20;
 
 /** Each is four of the one before. */
 export const blockBytes = [1_024, 4_096, 16_384, 65_536] as const;
@@ -27,6 +28,7 @@ const pieceBytesMax = 4 * 1024 * 1024;
 /** A table's number of slots. A page of an index grows from one to the next; of each, as many as fit fill a slab but for 2 %. */
 export const tableSlots = [16, 32, 64, 128, 256, 384, 512, 680, 800, 1_000, 1_168, 1_360] as const;
 const slotBytes = 8;
+const slabOfEachBytes = tableSlots.length * blockBytesMax;
 
 /**
  * A block of the largest size, cut into tables of one size. The pages of all indexes grow at nearly the same time, as hashes are
@@ -48,6 +50,8 @@ export class StoreMemory {
   #blocks = 0;
   /** Bytes of the free blocks that aren't of the largest class. */
   #quarterBytes = 0;
+  /** Bytes in slabs that aren't given out. */
+  #roomBytes = 0;
   #pieceBytes = 0;
   /** Where each piece begins, as if they lay one behind the other. */
   readonly #bases = new Map<ArrayBufferLike, number>();
@@ -75,8 +79,10 @@ export class StoreMemory {
 
   /** What counts against the limit: {@link usedBytes}, and what memory they take beside that. */
   get costBytes(): number {
-    const quarterBytes = Math.max(this.#quarterBytes - this.limitBytes / quartersParts, 0);
-    return this.#usedBytes + this.#blocks * blockObjectBytes + quarterBytes;
+    const idleBytesMax = this.limitBytes / idleParts;
+    const quarterBytes = Math.max(this.#quarterBytes - idleBytesMax, 0);
+    const roomBytes = Math.max(this.#roomBytes - Math.max(idleBytesMax, slabOfEachBytes), 0);
+    return this.#usedBytes + this.#blocks * blockObjectBytes + quarterBytes + roomBytes;
   }
 
   /** Only the reserve is left: to write something, something else should go. */
@@ -118,6 +124,7 @@ export class StoreMemory {
     const table = free.pop() ?? new Int32Array(block.buffer, at, slots * 2);
     if (slab.used++ === slab.cut) slab.cut++;
     if (slab.used === tablesIn(slots)) roomy.pop();
+    this.#roomBytes -= table.byteLength;
     return table.fill(0);
   }
 
@@ -130,10 +137,12 @@ export class StoreMemory {
     const from = place - (place % blockBytesMax);
     const slab = this.#slabs.get(from)!;
     slab.free.push(table);
+    this.#roomBytes += table.byteLength;
     if (slab.used-- === tablesIn(slots)) roomy.push(slab);
     if (slab.used > 0) return;
     roomy.splice(roomy.indexOf(slab), 1);
     this.#slabs.delete(from);
+    this.#roomBytes -= blockBytesMax;
     this.#give(largest, slab.block);
   }
 
@@ -184,6 +193,7 @@ export class StoreMemory {
     const slab: Slab = { block: this.#block(largest), free: [], cut: 0, used: 0 };
     this.#slabs.set(this.#placeOf(slab.block), slab);
     roomy.push(slab);
+    this.#roomBytes += blockBytesMax;
     return slab;
   }
 
